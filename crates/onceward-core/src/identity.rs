@@ -177,10 +177,7 @@ impl<'a> Identity<'a> {
     /// A copy that owns its bytes.
     #[must_use]
     pub fn to_owned(self) -> IdentityBuf {
-        IdentityBuf {
-            namespace: self.namespace.0.into(),
-            scoped_key: self.scoped_key.to_owned(),
-        }
+        IdentityBuf { namespace: self.namespace.0.into(), scoped_key: self.scoped_key.to_owned() }
     }
 }
 

@@ -43,7 +43,7 @@ pub use limits::Limits;
 pub use metadata::{Metadata, MetadataBuf, MetadataPairs};
 pub use operator::{ListEntry, ListPage, ListQuery, PageCursor, Stats, StatsRow};
 pub use outcome::{
-    AbandonOutcome, Acquired, BeginOutcome, CheckpointOutcome, Completed, CompleteOutcome,
+    AbandonOutcome, Acquired, BeginOutcome, CheckpointOutcome, CompleteOutcome, Completed,
     ForgetOutcome, GetOutcome, Refusal, RenewOutcome, Replay, ResolveOutcome, StateName,
 };
 pub use request::{

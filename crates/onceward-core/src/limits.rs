@@ -133,7 +133,12 @@ pub const TABLE: &[Row] = &[
     row("metadata of a result not kept", "1 KiB", "fixed", "whole pairs in order while they fit"),
     row("checkpoint", "64 KiB", "fixed", "bad input; beyond its set-aside it may be refused"),
     row("result_bytes_max", "1 MiB", "16 MiB", "completes as not kept"),
-    row("set_aside_bytes", "4 KiB", "16 MiB", "a larger result draws on the headroom, then is not kept"),
+    row(
+        "set_aside_bytes",
+        "4 KiB",
+        "16 MiB",
+        "a larger result draws on the headroom, then is not kept",
+    ),
     row("lease (shortest)", "100 ms", "fixed", "bad input"),
     row("lease_max", "24 h", "30 d", "bad input"),
     row("retention_max", "30 d", "400 d", "bad input; shorter than the lease: bad input"),
@@ -141,11 +146,26 @@ pub const TABLE: &[Row] = &[
     row("waiters_per_key_max", "100,000", "waiters_max", "in progress at once"),
     row("waiters_max", "1,000,000", "10,000,000", "in progress at once"),
     row("attempt_memory", "2 min", "1 h", "a later begin with that attempt id may acquire"),
-    row("attempts_remembered_max", "1,000,000", "10,000,000", "the oldest is forgotten early, and counted"),
+    row(
+        "attempts_remembered_max",
+        "1,000,000",
+        "10,000,000",
+        "the oldest is forgotten early, and counted",
+    ),
     row("page", "100", "1,000", "bad input"),
-    row("memory", "1 GiB, or half the cgroup's if less", "the machine's", "begin is refused with the time at which room is due"),
+    row(
+        "memory",
+        "1 GiB, or half the cgroup's if less",
+        "the machine's",
+        "begin is refused with the time at which room is due",
+    ),
     row("frame", "1 MiB + 64 KiB", "16 MiB + 64 KiB", "an error, then the connection closes"),
-    row("requests in flight per connection", "1,024", "65,536", "the server stops reading until replies have left"),
+    row(
+        "requests in flight per connection",
+        "1,024",
+        "65,536",
+        "the server stops reading until replies have left",
+    ),
     row("connections", "16,384", "1,000,000", "a new connection gets an error frame and is closed"),
 ];
 
@@ -157,13 +177,23 @@ mod tests {
     fn leases_and_retentions_have_their_bounds_s6_s20() {
         let limits = Limits::DEFAULT;
         let day = 24 * 3_600_000;
-        for (lease, good) in [(0, false), (99, false), (100, true), (day, true), (day + 1, false), (u64::MAX, false)] {
+        for (lease, good) in
+            [(0, false), (99, false), (100, true), (day, true), (day + 1, false), (u64::MAX, false)]
+        {
             assert_eq!(limits.check_lease(Millis::new(lease)).is_ok(), good, "lease {lease}");
         }
         let lease = Millis::new(1_000);
-        for (retention, good) in [(0, false), (999, false), (1_000, true), (30 * day, true), (30 * day + 1, false), (u64::MAX, false)] {
+        for (retention, good) in [
+            (0, false),
+            (999, false),
+            (1_000, true),
+            (30 * day, true),
+            (30 * day + 1, false),
+            (u64::MAX, false),
+        ] {
             assert_eq!(
-                limits.check_retention(Millis::new(retention), lease).is_ok(), good,
+                limits.check_retention(Millis::new(retention), lease).is_ok(),
+                good,
                 "retention {retention}"
             );
         }

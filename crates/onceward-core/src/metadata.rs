@@ -19,8 +19,7 @@ impl<'a> Metadata<'a> {
     /// No pairs.
     pub const EMPTY: Metadata<'static> = Metadata(&[]);
     /// Most bytes an encoding can have.
-    pub const ENCODED_BYTES_MAX: usize =
-        METADATA_BYTES_MAX + METADATA_PAIRS_MAX * PAIR_HEADER_SIZE;
+    pub const ENCODED_BYTES_MAX: usize = METADATA_BYTES_MAX + METADATA_PAIRS_MAX * PAIR_HEADER_SIZE;
 
     /// Checks an encoding. Cost: one step per pair.
     ///
@@ -194,7 +193,10 @@ mod tests {
         assert_eq!(Metadata::decode(&encoded), Err(BadInput::MetadataPairs { got: 65 }));
         let mut built = MetadataBuf::new();
         built.push([0; METADATA_BYTES_MAX - 1], "1").unwrap();
-        assert_eq!(built.push("n", ""), Err(BadInput::MetadataBytes { got: METADATA_BYTES_MAX + 1 }));
+        assert_eq!(
+            built.push("n", ""),
+            Err(BadInput::MetadataBytes { got: METADATA_BYTES_MAX + 1 })
+        );
         assert!(Metadata::decode(built.as_ref().encoded()).is_ok());
     }
 

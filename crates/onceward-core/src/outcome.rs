@@ -306,10 +306,9 @@ impl<B> BeginOutcome<B> {
             Self::Acquired(acquired) => BeginOutcome::Acquired(Acquired {
                 token: acquired.token,
                 attempt_number: acquired.attempt_number,
-                checkpoint: acquired.checkpoint.map(|held| Checkpointed {
-                    ordinal: held.ordinal,
-                    bytes: carry(held.bytes),
-                }),
+                checkpoint: acquired
+                    .checkpoint
+                    .map(|held| Checkpointed { ordinal: held.ordinal, bytes: carry(held.bytes) }),
                 lease_left: acquired.lease_left,
                 retention_left: acquired.retention_left,
             }),

@@ -128,8 +128,7 @@ mod tests {
 
     #[test]
     fn a_token_survives_its_text_and_shows_no_secret() {
-        let token =
-            Token { fence: Fence::new(9).unwrap(), attempt_id: AttemptId([0xab; 16]) };
+        let token = Token { fence: Fence::new(9).unwrap(), attempt_id: AttemptId([0xab; 16]) };
         let text = token.to_string();
         assert_eq!(text, "9-abababababababababababababababab");
         assert_eq!(text.parse(), Ok(token));
@@ -139,9 +138,18 @@ mod tests {
     #[test]
     fn what_is_no_token_is_refused() {
         let hex = "00".repeat(16);
-        for text in ["", "-", "1", "0-", &hex, &format!("0-{hex}"), &format!("+1-{hex}"),
-            &format!("9223372036854775808-{hex}"), &format!("1-{hex}0"), &format!("1-{}g", &hex[1..])]
-        {
+        for text in [
+            "",
+            "-",
+            "1",
+            "0-",
+            &hex,
+            &format!("0-{hex}"),
+            &format!("+1-{hex}"),
+            &format!("9223372036854775808-{hex}"),
+            &format!("1-{hex}0"),
+            &format!("1-{}g", &hex[1..]),
+        ] {
             assert_eq!(text.parse::<Token>(), Err(TokenParseError), "{text}");
         }
         assert!(format!("9223372036854775807-{hex}").parse::<Token>().is_ok());

@@ -1,0 +1,183 @@
+//! begin: may the caller run the work?
+
+use super::{Decision, State, Transition, View};
+use crate::fingerprint::Fingerprint;
+use crate::outcome::{Acquired, BeginOutcome, Refusal, Replay};
+use crate::request::{Begin, Checkpointed};
+use crate::result::{Body, StoredResult};
+use crate::time::{Millis, Timestamp};
+use crate::token::Fence;
+
+/// What begin comes to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub enum BeginDecision {
+    /// Apply and tell.
+    Decided(Decision<BeginOutcome<()>>),
+    /// The caller may own the identity, if the store has what it takes.
+    Acquire(Grant),
+}
+
+/// Ownership that only lacks a fence, and room if the identity was absent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub struct Grant {
+    predecessor: Option<View>,
+    request: Begin,
+    now: Timestamp,
+}
+
+impl Grant {
+    /// Whether it supersedes an owner. A takeover is never refused: it inherits the retention and
+    /// what was set aside (S8).
+    #[must_use]
+    pub const fn is_takeover(&self) -> bool {
+        self.predecessor.is_some()
+    }
+
+    /// The entry to write, over the version its predecessor had, and the answer once it is
+    /// written. Draw `fence` after looking at the entry, and anew for each try: it must be larger
+    /// than any that the identity ever had.
+    #[must_use]
+    pub fn with_fence(self, fence: Fence) -> (View, BeginOutcome<()>) {
+        let Self { predecessor, request, now } = self;
+        debug_assert!(predecessor.is_none_or(|view| view.fence < fence), "invariant 3");
+        let expires_at = match predecessor {
+            Some(view) => view.expires_at,
+            None => now.after(request.retention),
+        };
+        let lease_until = now.after(request.lease).min(expires_at);
+        let state = State::Reserved { lease_until, policy: request.policy };
+        let view = match predecessor {
+            None => View {
+                version: 0,
+                state,
+                fence,
+                attempt_id: request.attempt_id,
+                attempt_number: 1,
+                doubt_number: 0,
+                fingerprint: request.fingerprint,
+                acquired_at: now,
+                expires_at,
+                checkpoint_ordinal: 0,
+            },
+            Some(view) => View {
+                state,
+                fence,
+                attempt_id: request.attempt_id,
+                attempt_number: view.attempt_number.saturating_add(1),
+                doubt_number: 0,
+                fingerprint: match view.fingerprint {
+                    Fingerprint::Later => request.fingerprint,
+                    bound @ (Fingerprint::None | Fingerprint::Digest(_)) => bound,
+                },
+                acquired_at: now,
+                ..view
+            },
+        };
+        (view, acquired(&view, now))
+    }
+
+    /// The answer when the store has no room or the namespace no quota.
+    #[must_use]
+    pub const fn refuse(self, reason: Refusal, retry_after: Option<Millis>) -> BeginOutcome<()> {
+        BeginOutcome::Refused { reason, retry_after }
+    }
+}
+
+/// Decides whether the caller may run the work, and how the entry changes (S1).
+///
+/// `view` is what the store holds for the identity, `attempt_ended` whether it remembers the
+/// request's attempt id as ended (S3). The request's limits and rights are checked already.
+/// Replay and Acquired come without bytes; the store fills them in from the same version.
+pub fn begin(
+    view: Option<&View>,
+    request: &Begin,
+    attempt_ended: bool,
+    now: Timestamp,
+) -> BeginDecision {
+    let answer = |outcome| BeginDecision::Decided(Decision::keep(outcome));
+    if attempt_ended {
+        return answer(BeginOutcome::Gone);
+    }
+    let Some(view) = view.and_then(|view| view.at(now)) else {
+        return BeginDecision::Acquire(Grant { predecessor: None, request: *request, now });
+    };
+    let own = view.attempt_id == request.attempt_id;
+    match compare(view.fingerprint, request.fingerprint, own) {
+        Comparison::Mismatch => return answer(BeginOutcome::Mismatch),
+        Comparison::NeedFingerprint => return answer(BeginOutcome::NeedFingerprint),
+        Comparison::Matches => {}
+    }
+    match view.state {
+        State::Completed { .. } => answer(replay(&view, now)),
+        State::Reserved { .. } | State::InDoubt { .. } if own => {
+            let view = view.extended(request.lease, now);
+            BeginDecision::Decided(Decision {
+                transition: Transition::Put(view),
+                outcome: acquired(&view, now),
+            })
+        }
+        State::Reserved { lease_until, .. } if now < lease_until => {
+            answer(BeginOutcome::InProgress {
+                retry_after: now.until(lease_until),
+                age: view.age(now),
+                attempt_number: view.attempt_number,
+            })
+        }
+        State::Reserved { .. } => {
+            BeginDecision::Acquire(Grant { predecessor: Some(view), request: *request, now })
+        }
+        State::InDoubt { since, .. } => answer(BeginOutcome::InDoubt { since: now.since(since) }),
+    }
+}
+
+enum Comparison {
+    Matches,
+    Mismatch,
+    NeedFingerprint,
+}
+
+/// Compares what is bound with what is asked, by the owner's own attempt or another's (S1, S9).
+fn compare(bound: Fingerprint, asked: Fingerprint, own: bool) -> Comparison {
+    let verdict = |matches| if matches { Comparison::Matches } else { Comparison::Mismatch };
+    match (bound, asked) {
+        (_, Fingerprint::Later) if own => Comparison::Matches,
+        (Fingerprint::Later, _) | (Fingerprint::None, Fingerprint::None) => Comparison::Matches,
+        (Fingerprint::Digest(bound), Fingerprint::Digest(asked)) => verdict(bound == asked),
+        (Fingerprint::Digest(_), Fingerprint::Later) => Comparison::NeedFingerprint,
+        (Fingerprint::None, Fingerprint::Digest(_) | Fingerprint::Later)
+        | (Fingerprint::Digest(_), Fingerprint::None) => Comparison::Mismatch,
+    }
+}
+
+fn acquired(view: &View, now: Timestamp) -> BeginOutcome<()> {
+    BeginOutcome::Acquired(Acquired {
+        token: view.token(),
+        attempt_number: view.attempt_number,
+        checkpoint: (view.checkpoint_ordinal > 0)
+            .then_some(Checkpointed { ordinal: view.checkpoint_ordinal, bytes: () }),
+        lease_left: view.lease_left(now),
+        retention_left: now.until(view.expires_at),
+    })
+}
+
+fn replay(view: &View, now: Timestamp) -> BeginOutcome<()> {
+    BeginOutcome::Replay(Replay {
+        result: stored(view),
+        age: view.age(now),
+        attempt_number: view.attempt_number,
+        retention_left: now.until(view.expires_at),
+    })
+}
+
+/// A stand-in for the stored result: its status and bytes are the store's to fill in.
+pub(super) fn stored(view: &View) -> StoredResult<()> {
+    let body = match view.state {
+        State::Completed { not_kept: Some(why), .. } => Body::NotKept(why),
+        State::Completed { not_kept: None, .. }
+        | State::Reserved { .. }
+        | State::InDoubt { .. } => Body::Kept(()),
+    };
+    StoredResult { status: 0, metadata: (), body }
+}
