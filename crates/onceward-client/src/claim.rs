@@ -1,0 +1,146 @@
+//! One acquisition while its work runs: the token, and what is known of still owning it.
+
+use bytes::Bytes;
+use onceward_core::{
+    Abandon, Acquired, Backend, Certainty, Complete, CompleteOutcome, Digest, Millis, Renew,
+    RenewOutcome, ScopedKeyBuf,
+};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::error::ClientError;
+use crate::outcome::{ExecutionResult, Lost};
+use crate::span::after;
+
+/// An acquisition. Shared by the execution, its context and its keeper.
+pub(crate) struct Claim<B> {
+    pub(crate) backend: B,
+    pub(crate) namespace: String,
+    pub(crate) key: ScopedKeyBuf,
+    pub(crate) acquired: Acquired<Bytes>,
+    /// What each renewal asks for.
+    lease: Millis,
+    ownership: watch::Sender<Ownership>,
+}
+
+/// What this client knows of its own ownership.
+#[derive(Clone, Copy, Debug)]
+struct Ownership {
+    /// Counted from when the granting request was sent, so that it is never later than the
+    /// store's own deadline (S6). Never moves back.
+    lease_until: Instant,
+    /// When the latest granted request was sent, and the lease it got: a third of it from then on
+    /// the next renewal is due.
+    renewed_at: Instant,
+    granted: Millis,
+    /// Sticky: work that was told to stop is not told to go on.
+    lost: Option<Lost>,
+    /// The digest bound by this owner under fingerprint `later` (S9).
+    bound: Option<Digest>,
+}
+
+/// Shortest time between two renewals, also where a lease is cut short by its retention.
+const RENEW_EVERY_MIN: Millis = Millis::new(20);
+
+impl<B: Backend<Bytes = Bytes>> Claim<B> {
+    pub(crate) fn new(
+        backend: B,
+        namespace: String,
+        key: ScopedKeyBuf,
+        acquired: Acquired<Bytes>,
+        lease: Millis,
+        sent: Instant,
+    ) -> Self {
+        let granted = acquired.lease_left;
+        let ownership = Ownership {
+            lease_until: after(sent, granted),
+            renewed_at: sent,
+            granted,
+            lost: None,
+            bound: None,
+        };
+        let ownership = watch::Sender::new(ownership);
+        Self { backend, namespace, key, acquired, lease, ownership }
+    }
+
+    pub(crate) fn lease_until(&self) -> Instant {
+        self.ownership.borrow().lease_until
+    }
+
+    pub(crate) fn renewal_due(&self) -> Instant {
+        let ownership = *self.ownership.borrow();
+        let third = Millis::new(ownership.granted.get() / 3).max(RENEW_EVERY_MIN);
+        after(ownership.renewed_at, third)
+    }
+
+    pub(crate) fn lost(&self) -> Option<Lost> {
+        self.ownership.borrow().lost
+    }
+
+    pub(crate) async fn until_lost(&self) -> Lost {
+        let mut ownership = self.ownership.subscribe();
+        loop {
+            if let Some(lost) = ownership.borrow_and_update().lost {
+                return lost;
+            }
+            // Cannot fail: `self` holds the sender.
+            let _ = ownership.changed().await;
+        }
+    }
+
+    /// Records a loss and tells the work. What the store said outweighs our own count.
+    pub(crate) fn lose(&self, why: Lost) {
+        self.ownership.send_if_modified(|ownership| match ownership.lost {
+            None | Some(Lost::LeaseEnded) if ownership.lost != Some(why) => {
+                ownership.lost = Some(why);
+                true
+            }
+            Some(_) | None => false,
+        });
+    }
+
+    /// Renews once, recording what the answer means for ownership; binds `digest` if there is one.
+    pub(crate) async fn renew(&self, digest: Option<Digest>) -> Result<RenewOutcome, ClientError> {
+        let sent = Instant::now();
+        let fingerprint = digest.or(self.ownership.borrow().bound);
+        let request = Renew { token: self.acquired.token, lease: self.lease, fingerprint };
+        let outcome = self.backend.renew(self.key.as_ref(), &request).await?;
+        match outcome {
+            RenewOutcome::Renewed { lease_left } => {
+                self.ownership.send_if_modified(|ownership| {
+                    let until = after(sent, lease_left);
+                    ownership.lease_until = ownership.lease_until.max(until);
+                    ownership.renewed_at = sent;
+                    ownership.granted = lease_left;
+                    ownership.bound = fingerprint;
+                    false // Nobody waits for a renewal.
+                });
+            }
+            RenewOutcome::Fenced => self.lose(Lost::Fenced),
+            RenewOutcome::Gone => self.lose(Lost::Gone),
+            RenewOutcome::Conflict => self.lose(Lost::Conflict),
+            RenewOutcome::Mismatch => self.lose(Lost::Mismatch),
+        }
+        Ok(outcome)
+    }
+
+    pub(crate) async fn complete(
+        &self,
+        result: &ExecutionResult,
+    ) -> Result<CompleteOutcome, ClientError> {
+        let fingerprint = self.ownership.borrow().bound;
+        let request = Complete { token: self.acquired.token, result: result.as_ref(), fingerprint };
+        Ok(self.backend.complete(self.key.as_ref(), &request).await?)
+    }
+
+    /// Gives the identity up, as far as that can be done now; else the end of the lease does.
+    pub(crate) async fn abandon(&self, certainty: Certainty) {
+        let request = Abandon { token: self.acquired.token, certainty };
+        match self.backend.abandon(self.key.as_ref(), &request).await {
+            Ok(outcome) => tracing::debug!(outcome = outcome.name(), "gave the identity up"),
+            Err(error) => {
+                tracing::warn!(%error, "could not give the identity up: its lease decides");
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Keeps the lease while the work runs, in a task of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use onceward_core::{Backend, RenewOutcome};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::claim::Claim;
+use crate::outcome::Lost;
+use crate::retry::Backoff;
+
+/// Pauses between renewals that fail: from, to. Each grows from the one before, with jitter.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// The task; it ends with this value.
+pub(crate) struct Keeper(JoinHandle<()>);
+
+impl Keeper {
+    pub(crate) fn start<B: Backend<Bytes = Bytes> + 'static>(claim: Arc<Claim<B>>) -> Self {
+        Self(tokio::spawn(async move {
+            tokio::join!(renew(&claim), watch_lease(&claim));
+        }))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Renews at a third of each lease, until the store says that ownership is lost.
+///
+/// A lease that has lapsed is renewed all the same: while nobody has taken over, that shuts
+/// rivals out again (S8).
+async fn renew<B: Backend<Bytes = Bytes>>(claim: &Claim<B>) {
+    loop {
+        sleep_until(claim.renewal_due()).await;
+        let mut pauses = Backoff::new(PAUSE_MIN, PAUSE_MAX);
+        loop {
+            match claim.renew(None).await {
+                Ok(RenewOutcome::Renewed { .. }) => break,
+                Ok(lost) => {
+                    tracing::warn!(outcome = lost.name(), "ownership is lost");
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "renewal failed");
+                    sleep(pauses.next()).await;
+                }
+            }
+        }
+    }
+}
+
+/// Tells the work when the lease has ended by our own count.
+async fn watch_lease<B: Backend<Bytes = Bytes>>(claim: &Claim<B>) {
+    loop {
+        let until = claim.lease_until();
+        sleep_until(until).await;
+        if claim.lease_until() <= Instant::now() {
+            tracing::warn!("the lease ended and could not be renewed");
+            claim.lose(Lost::LeaseEnded);
+            return;
+        }
+    }
+}

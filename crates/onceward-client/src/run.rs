@@ -1,0 +1,240 @@
+//! One execution, step by step: acquire, run, store.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use onceward_core::{
+    Backend, Begin, BeginOutcome, Certainty, CompleteOutcome, Fingerprint, Millis, NotKept,
+    RenewOutcome, ScopedKeyBuf,
+};
+use tokio::time::{Instant, sleep};
+
+use crate::claim::Claim;
+use crate::context::Context;
+use crate::error::ClientError;
+use crate::execution::Execution;
+use crate::identifiers::attempt_id;
+use crate::keeper::Keeper;
+use crate::outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
+use crate::retry::Backoff;
+use crate::span::after;
+use crate::unfinished::{Action, Unfinished};
+
+/// An answer to a begin that could wait counts as given out of a wait if it took this long; the
+/// owner then renews before it starts (S10). The lease is counted from the sending in any case.
+const PROMPT_ANSWER_MAX: Duration = Duration::from_millis(10);
+
+/// How often a begin is made anew, with a new attempt id, after an acquisition that ended before
+/// its work started. At the limit the execution is unavailable.
+const BEGINS_MAX: u32 = 3;
+
+/// Pauses between completes that fail: from, to.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// What a begin came to.
+pub(crate) enum Begun<B> {
+    Claimed(Arc<Claim<B>>),
+    Answered(Executed),
+}
+
+impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
+    pub(crate) async fn acquire(
+        &self,
+        key: ScopedKeyBuf,
+        fingerprint: Fingerprint,
+    ) -> Result<Begun<B>, ClientError> {
+        let wait_until = after(Instant::now(), self.wait);
+        for _ in 0..BEGINS_MAX {
+            let begin = Begin {
+                fingerprint,
+                attempt_id: attempt_id(),
+                lease: self.lease,
+                retention: self.retention,
+                policy: self.policy,
+                wait: wait_until.saturating_duration_since(Instant::now()).into(),
+                result_hint: self.result_hint,
+                checkpoint_hint: self.checkpoint_hint,
+            };
+            if let Some(begun) = self.begin(&key, &begin).await? {
+                return Ok(begun);
+            }
+        }
+        Err(ClientError::unavailable("each acquisition ended before its work could start"))
+    }
+
+    /// One begin; `None` if its attempt ended before the work could start.
+    async fn begin(
+        &self,
+        key: &ScopedKeyBuf,
+        begin: &Begin,
+    ) -> Result<Option<Begun<B>>, ClientError> {
+        let backend = self.backend.clone();
+        let undo = Action::Undo { backend, key: key.clone(), begin: *begin };
+        let mut unfinished = Unfinished { action: Some(undo) };
+        let sent = Instant::now();
+        let outcome = self.backend.begin(key.as_ref(), begin).await;
+        unfinished.action = None;
+        let answer = match outcome? {
+            BeginOutcome::Acquired(acquired) => {
+                let backend = self.backend.clone();
+                let namespace = self.namespace.clone();
+                let claim =
+                    Claim::new(backend, namespace, key.clone(), acquired, begin.lease, sent);
+                return Ok(self.ready(Arc::new(claim), begin, sent).await?.map(Begun::Claimed));
+            }
+            BeginOutcome::Gone => return Ok(None),
+            BeginOutcome::Replay(replay) => Executed::Replayed(Done {
+                not_kept: replay.result.not_kept(),
+                result: replay.result,
+                replayed: true,
+                attempt_number: replay.attempt_number,
+                age: replay.age,
+                retention_left: replay.retention_left,
+            }),
+            BeginOutcome::InProgress { retry_after, age, attempt_number } => {
+                Executed::InProgress { retry_after, age, attempt_number }
+            }
+            BeginOutcome::Mismatch => Executed::Mismatch,
+            BeginOutcome::NeedFingerprint => Executed::NeedFingerprint,
+            BeginOutcome::InDoubt { since } => Executed::InDoubt { since },
+            BeginOutcome::Refused { reason, retry_after } => {
+                Executed::Refused { reason, retry_after }
+            }
+            BeginOutcome::Expired { since } => Executed::Expired { since },
+        };
+        Ok(Some(Begun::Answered(answer)))
+    }
+
+    /// Renews before the start where the answer came out of a wait (S10) or ate into the lease;
+    /// `None` if the acquisition has ended.
+    async fn ready(
+        &self,
+        claim: Arc<Claim<B>>,
+        begin: &Begin,
+        sent: Instant,
+    ) -> Result<Option<Arc<Claim<B>>>, ClientError> {
+        let now = Instant::now();
+        let waited = begin.wait > Millis::ZERO && now - sent > PROMPT_ANSWER_MAX;
+        if !waited && now < claim.renewal_due() {
+            return Ok(Some(claim));
+        }
+        let give_up = Action::GiveUp { claim: Arc::clone(&claim), certainty: Certainty::NotDone };
+        let mut unfinished = Unfinished { action: Some(give_up) };
+        // On an error `unfinished` gives the identity back in the background: nothing ran.
+        let renewed = claim.renew(None).await?;
+        unfinished.action = None;
+        Ok(matches!(renewed, RenewOutcome::Renewed { .. }).then_some(claim))
+    }
+
+    pub(crate) async fn run<W, F, T, E>(
+        &self,
+        claim: Arc<Claim<B>>,
+        work: W,
+    ) -> Result<Executed, ExecuteError<E>>
+    where
+        W: FnOnce(Context<B>) -> F,
+        F: Future<Output = Result<T, E>>,
+        T: Into<ExecutionResult>,
+    {
+        let dropped = self.drop_does().certainty();
+        let cut_off = dropped.map(|certainty| give_up(&claim, certainty));
+        let mut unfinished = Unfinished { action: cut_off };
+        let keeper = Keeper::start(Arc::clone(&claim));
+        let context = Context::new(Arc::clone(&claim));
+        // The panic is caught, the identity given up, and the panic goes on: nothing of ours is
+        // left half-changed, and what the work itself leaves behind is the caller's as ever.
+        let ran = AssertUnwindSafe(async { work(context).await.map(T::into) }).catch_unwind().await;
+        drop(keeper); // From here on the lease only runs out.
+        let result = match ran {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => {
+                self.fail(&claim, &mut unfinished).await;
+                return Err(ExecuteError::Work(error));
+            }
+            Err(panic) => {
+                self.fail(&claim, &mut unfinished).await;
+                resume_unwind(panic);
+            }
+        };
+        unfinished.action =
+            Some(Action::Store { claim: Arc::clone(&claim), result: result.clone() });
+        let stored = store(&claim, &result).await;
+        unfinished.action = None;
+        match stored {
+            Ok(not_kept) => Ok(Executed::Ran(Done {
+                result: result.into(),
+                not_kept,
+                replayed: false,
+                attempt_number: claim.acquired.attempt_number,
+                age: Millis::ZERO,
+                retention_left: claim.acquired.retention_left,
+            })),
+            Err(NotStored::Lost(why)) => {
+                tracing::warn!(%why, "the work ran but lost ownership");
+                Err(ExecuteError::LostOwnership { why, result })
+            }
+            Err(NotStored::Error(cause)) => {
+                tracing::warn!(error = %cause, "the work ran but its result is not stored");
+                Err(ExecuteError::NotStored { cause, result })
+            }
+        }
+    }
+
+    async fn fail(&self, claim: &Arc<Claim<B>>, unfinished: &mut Unfinished<B>) {
+        let certainty = self.failure_does().certainty();
+        unfinished.action = certainty.map(|certainty| give_up(claim, certainty));
+        if let Some(certainty) = certainty {
+            claim.abandon(certainty).await;
+        }
+        unfinished.action = None;
+    }
+}
+
+enum NotStored {
+    Lost(Lost),
+    Error(ClientError),
+}
+
+fn give_up<B>(claim: &Arc<Claim<B>>, certainty: Certainty) -> Action<B> {
+    Action::GiveUp { claim: Arc::clone(claim), certainty }
+}
+
+/// Completes, repeating the same complete (S3) while it gets no answer and the lease runs; at
+/// least once, for a lapsed owner's result is taken while nobody has taken over (S8).
+async fn store<B: Backend<Bytes = Bytes>>(
+    claim: &Claim<B>,
+    result: &ExecutionResult,
+) -> Result<Option<NotKept>, NotStored> {
+    if let Some(why @ (Lost::Fenced | Lost::Gone)) = claim.lost() {
+        return Err(NotStored::Lost(why)); // Final (S4): no need to ask.
+    }
+    let mut pauses = Backoff::new(PAUSE_MIN, PAUSE_MAX);
+    loop {
+        let error = match claim.complete(result).await {
+            Ok(
+                CompleteOutcome::Completed { not_kept }
+                | CompleteOutcome::AlreadyCompleted { not_kept },
+            ) => return Ok(not_kept),
+            Ok(CompleteOutcome::Conflict) => return Err(NotStored::Lost(Lost::Conflict)),
+            Ok(CompleteOutcome::Mismatch) => return Err(NotStored::Lost(Lost::Mismatch)),
+            Ok(CompleteOutcome::Fenced) => return Err(NotStored::Lost(Lost::Fenced)),
+            Ok(CompleteOutcome::Gone) => return Err(NotStored::Lost(Lost::Gone)),
+            Ok(CompleteOutcome::NeedFingerprint) => ClientError::BadInput {
+                field: "fingerprint".to_owned(),
+                message: "fingerprint is still to come: bind it before the work ends".to_owned(),
+            },
+            Err(error) => error,
+        };
+        let left = claim.lease_until().saturating_duration_since(Instant::now());
+        if !error.is_retryable() || left.is_zero() {
+            return Err(NotStored::Error(error));
+        }
+        tracing::debug!(%error, "complete failed, repeating it");
+        sleep(pauses.next().min(left)).await;
+    }
+}

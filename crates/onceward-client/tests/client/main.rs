@@ -1,0 +1,5 @@
+//! The client from outside: executions over a scripted backend, over an embedded store and over
+//! connections that fail.
+
+mod execute;
+mod fake;
