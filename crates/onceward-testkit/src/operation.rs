@@ -131,6 +131,21 @@ impl Operation {
         }
     }
 
+    /// The operation's word.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Begin(_) => "begin",
+            Self::Complete { .. } => "complete",
+            Self::Renew(_) => "renew",
+            Self::Abandon(_) => "abandon",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::Get => "get",
+            Self::Resolve { .. } => "resolve",
+            Self::Forget(_) => "forget",
+        }
+    }
+
     /// The same operation with every fence in it replaced.
     #[must_use]
     pub fn map_fence(mut self, translate: impl FnOnce(Fence) -> Fence) -> Self {
