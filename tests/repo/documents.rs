@@ -13,6 +13,7 @@ const NAMED_FOLDERS: &[&str] = &["crates/", "tests/", "benches/", "docs/", ".ci/
 
 fn documents() -> Vec<(String, String)> {
     let mut files = texts("docs");
+    files.extend(texts("tests"));
     files.retain(|(path, _)| path.ends_with(".md"));
     files.push(("README.md".to_owned(), read("README.md")));
     files
