@@ -22,6 +22,8 @@ pub enum BeginDecision {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
 pub struct Grant {
+    /// Of the entry that was looked at, even of one whose retention has ended; 0 if there was none.
+    version: u64,
     predecessor: Option<View>,
     request: Begin,
     now: Timestamp,
@@ -35,12 +37,12 @@ impl Grant {
         self.predecessor.is_some()
     }
 
-    /// The entry to write, over the version its predecessor had, and the answer once it is
-    /// written. Draw `fence` after looking at the entry, and anew for each try: it must be larger
+    /// The entry to write, over the version that was looked at (0: over none), and the answer once
+    /// it is written. Draw `fence` after looking at the entry, and anew for each try: it must be larger
     /// than any that the identity ever had.
     #[must_use]
     pub fn with_fence(self, fence: Fence) -> (View, BeginOutcome<()>) {
-        let Self { predecessor, request, now } = self;
+        let Self { version, predecessor, request, now } = self;
         debug_assert!(predecessor.is_none_or(|view| view.fence < fence), "invariant 3");
         let expires_at = match predecessor {
             Some(view) => view.expires_at,
@@ -50,7 +52,7 @@ impl Grant {
         let state = State::Reserved { lease_until, policy: request.policy };
         let view = match predecessor {
             None => View {
-                version: 0,
+                version,
                 state,
                 fence,
                 attempt_id: request.attempt_id,
@@ -100,8 +102,14 @@ pub fn begin(
     if attempt_ended {
         return answer(BeginOutcome::Gone);
     }
+    let version = view.map_or(0, |view| view.version);
     let Some(view) = view.and_then(|view| view.at(now)) else {
-        return BeginDecision::Acquire(Grant { predecessor: None, request: *request, now });
+        return BeginDecision::Acquire(Grant {
+            version,
+            predecessor: None,
+            request: *request,
+            now,
+        });
     };
     let own = view.attempt_id == request.attempt_id;
     match compare(view.fingerprint, request.fingerprint, own) {
@@ -126,7 +134,8 @@ pub fn begin(
             })
         }
         State::Reserved { .. } => {
-            BeginDecision::Acquire(Grant { predecessor: Some(view), request: *request, now })
+            let predecessor = Some(view);
+            BeginDecision::Acquire(Grant { version, predecessor, request: *request, now })
         }
         State::InDoubt { since, .. } => answer(BeginOutcome::InDoubt { since: now.since(since) }),
     }
@@ -180,4 +189,32 @@ pub(super) fn stored(view: &View) -> StoredResult<()> {
         | State::InDoubt { .. } => Body::Kept(()),
     };
     StoredResult { status: 0, metadata: (), body }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::AttemptId;
+
+    fn acquire(view: Option<&View>, attempt: u8, now: u64) -> View {
+        let request = Begin {
+            lease: Millis::new(100),
+            retention: Millis::new(1_000),
+            ..Begin::new(Fingerprint::None, AttemptId::from_bytes([attempt; 16]))
+        };
+        let decision = begin(view, &request, false, Timestamp::from_millis(now));
+        let BeginDecision::Acquire(grant) = decision else { panic!("{decision:?} at {now}") };
+        grant.with_fence(Fence::new(now + 1).unwrap()).0
+    }
+
+    #[test]
+    fn an_acquisition_names_the_version_that_it_replaces() {
+        let first = acquire(None, 1, 0);
+        assert_eq!(first.version, 0, "there was no entry");
+        let written = View { version: 7, ..first };
+        assert_eq!(acquire(Some(&written), 2, 100).version, 7, "a takeover replaces its entry");
+        let anew = acquire(Some(&written), 2, 1_000);
+        assert_eq!(anew.version, 7, "so does a first acquisition after the retention (S7)");
+        assert_eq!(anew.attempt_number, 1);
+    }
 }
