@@ -190,7 +190,9 @@ pub enum GetOutcome<B> {
         lease_left: Millis,
         /// Of the acquisition.
         fence: Option<Fence>,
-        /// What a resolver names once the lease has ended.
+        /// How often this acquisition has fallen in doubt so far. Once the lease has ended, the
+        /// lapse counts, and this is what a resolver names; while it runs there is nothing to
+        /// resolve.
         doubt_number: u32,
     },
     /// It waits for a resolver.
