@@ -39,6 +39,11 @@ pub struct Fence(NonZeroU64);
 impl Fence {
     /// The largest fence there is.
     pub const MAX: u64 = (1 << 63) - 1;
+    /// The fence with that number.
+    pub const LARGEST: Self = match NonZeroU64::new(Self::MAX) {
+        Some(number) => Self(number),
+        None => panic!("2^63 - 1 is not zero"),
+    };
 
     /// `None` for 0 and from 2^63 on.
     #[must_use]

@@ -1,1 +1,64 @@
-//! See the package description.
+//! The embeddable idempotency store: run the work once per key, answer every retry with the
+//! first result.
+//!
+//! It keeps one promise: one owner per lease, at most one accepted result per key, no live key
+//! dropped. It spans this process's life; what survives a restart is the daemon's journal's
+//! matter. A fence protects the store, not a side effect already fired: hand it on.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use onceward::{BootClock, Store, StoreConfig, Ticker};
+//! use onceward::{AttemptId, Begin, BeginOutcome, Complete, Fingerprint, Identity, ResultRef};
+//!
+//! let store = Store::new(StoreConfig::default(), Arc::new(BootClock::new()))?;
+//! let _ticker = Ticker::start(&store)?;
+//! let order = Identity::new("orders", b"customer-7", b"8f14e45f")?;
+//!
+//! // The first request runs the work, under an attempt id of 16 random bytes ...
+//! let first = Begin::new(Fingerprint::None, AttemptId::from_bytes([1; 16]));
+//! let token = store.begin(order, &first, |outcome| match outcome {
+//!     BeginOutcome::Acquired(acquired) => Some(acquired.token),
+//!     _ => None,
+//! })?.value.expect("nobody else asked");
+//! let result = ResultRef::of(201, b"order 1");
+//! store.complete(order, &Complete { token, result, fingerprint: None })?;
+//!
+//! // ... and its retry gets the result, borrowed from the store.
+//! let retry = Begin::new(Fingerprint::None, AttemptId::from_bytes([2; 16]));
+//! let replayed = store.begin(order, &retry, |outcome| match outcome {
+//!     BeginOutcome::Replay(replay) => replay.result == result,
+//!     _ => false,
+//! })?;
+//! assert!(replayed.value);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Inside, the engine looks at an entry, lets `onceward-core` decide, and commits to the version
+//! it looked at (see the private modules `engine` and `storage`); whoever waits is judged under a
+//! lock of its own identity (`waits`). There is no runtime here and no `unsafe`.
+#![forbid(unsafe_code)]
+
+mod answer;
+mod attempts;
+mod budget;
+mod clock;
+mod config;
+mod counters;
+mod deadline;
+mod engine;
+mod namespaces;
+mod plain;
+mod storage;
+mod store;
+mod ticker;
+mod ticket;
+mod waits;
+mod wheel;
+
+pub use answer::{Answer, StoreError, Waitable};
+pub use clock::BootClock;
+pub use config::{MEMORY_BYTES_MIN, NamespaceConfig, SHARDS_MAX, StartError, StoreConfig};
+pub use onceward_core::*;
+pub use store::Store;
+pub use ticker::Ticker;
+pub use ticket::{BeginTicket, GetTicket};

@@ -1,0 +1,70 @@
+//! What every operation returns: an outcome with the position it rests on, or why there is none.
+
+use std::fmt;
+
+use onceward_core::{BackendError, BadInput, Position};
+
+/// An outcome, or what the caller's sink made of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Answer<T> {
+    /// What the sink returned, or the outcome itself where it has no bytes.
+    pub value: T,
+    /// The journal position to sync before telling it; zero at `memory` (S21).
+    pub position: Position,
+}
+
+impl<T> Answer<T> {
+    pub(crate) const fn at_memory(value: T) -> Self {
+        Self { value, position: Position(0) }
+    }
+}
+
+/// An answer, or a place in line (S10).
+#[derive(Debug)]
+#[must_use]
+pub enum Waitable<T, K> {
+    /// There was nothing to wait out.
+    Answered(Answer<T>),
+    /// The waker is called once this ticket has an answer.
+    Waiting(K),
+}
+
+/// Why an operation got no outcome.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The caller's fault; nothing changed. Sending the same again cannot help.
+    BadInput(BadInput),
+    /// The store is closed (S17). Nothing may be concluded.
+    Unavailable,
+}
+
+impl From<BadInput> for StoreError {
+    fn from(bad: BadInput) -> Self {
+        Self::BadInput(bad)
+    }
+}
+
+impl From<StoreError> for BackendError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::BadInput(bad) => bad.into(),
+            StoreError::Unavailable => {
+                Self::Unavailable { message: "the store is shutting down".into() }
+            }
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadInput(bad) => write!(f, "bad input: {bad}"),
+            Self::Unavailable => f.write_str(
+                "unavailable: the store is shutting down; nothing may be concluded, repeat with the same attempt id or token",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}

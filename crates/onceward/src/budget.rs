@@ -1,0 +1,86 @@
+//! The memory limit: what is charged, what is set aside, and the headroom (S11).
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// One part in this many of the limit is kept from begins, for results beyond their set-aside.
+const HEADROOM_DIVISOR: u64 = 50;
+
+/// Bytes charged against a fixed limit. Lock-free; every figure is advisory except the bounds.
+///
+/// Invariants: a begin never takes the charge past `limit - headroom`, nothing takes it past
+/// `limit`, except what [`Budget::charge`] is told to charge regardless.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: u64,
+    headroom: u64,
+    used: AtomicU64,
+    high_water: AtomicU64,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: u64) -> Self {
+        let headroom = limit / HEADROOM_DIVISOR;
+        Self { limit, headroom, used: AtomicU64::new(0), high_water: AtomicU64::new(0) }
+    }
+
+    /// Charges `bytes` for a begin, unless that would touch the headroom.
+    pub(crate) fn reserve(&self, bytes: u64) -> bool {
+        self.take(bytes, self.limit - self.headroom)
+    }
+
+    /// Charges `bytes` beyond a set-aside, unless that would pass the limit.
+    pub(crate) fn draw(&self, bytes: u64) -> bool {
+        self.take(bytes, self.limit)
+    }
+
+    /// Charges `bytes` regardless, for what must be remembered and is bounded in number.
+    pub(crate) fn charge(&self, bytes: u64) {
+        let used = self.used.fetch_add(bytes, Relaxed) + bytes;
+        self.high_water.fetch_max(used, Relaxed);
+    }
+
+    pub(crate) fn release(&self, bytes: u64) {
+        let before = self.used.fetch_sub(bytes, Relaxed);
+        debug_assert!(before >= bytes, "released more than was charged");
+    }
+
+    fn take(&self, bytes: u64, up_to: u64) -> bool {
+        let taken = self.used.fetch_update(Relaxed, Relaxed, |used| {
+            used.checked_add(bytes).filter(|&after| after <= up_to)
+        });
+        if let Ok(before) = taken {
+            self.high_water.fetch_max(before + bytes, Relaxed);
+        }
+        taken.is_ok()
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Relaxed)
+    }
+
+    pub(crate) fn high_water(&self) -> u64 {
+        self.high_water.load(Relaxed)
+    }
+
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn begins_stop_at_the_headroom_and_completes_at_the_limit_s11() {
+        let budget = Budget::new(1_000);
+        assert!(budget.reserve(980));
+        assert!(!budget.reserve(1), "the headroom is not for begins");
+        assert!(budget.draw(20));
+        assert!(!budget.draw(1), "nothing passes the limit");
+        budget.release(100);
+        assert!(budget.reserve(80) && !budget.reserve(1));
+        assert_eq!((budget.used(), budget.high_water()), (980, 1_000));
+        assert!(!budget.reserve(u64::MAX), "no overflow");
+    }
+}

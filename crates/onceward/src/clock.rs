@@ -1,0 +1,100 @@
+//! The one file that reads clocks. Everything below takes `now` as a parameter.
+
+use onceward_core::{Clock, Millis, Timestamp};
+
+/// The store's clock in production: time since boot, sleep included, so that no change of the
+/// wall clock ends anything (S15).
+#[derive(Debug)]
+pub struct BootClock {
+    base: Timestamp,
+    started: Reading,
+}
+
+impl BootClock {
+    /// A clock that starts at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::resuming_at(Timestamp::ZERO)
+    }
+
+    /// A clock that goes on from `recorded`, the last instant that an earlier process recorded.
+    #[must_use]
+    pub fn resuming_at(recorded: Timestamp) -> Self {
+        Self { base: recorded, started: Reading::now() }
+    }
+}
+
+impl Default for BootClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for BootClock {
+    fn now(&self) -> Timestamp {
+        self.base.after(self.started.elapsed())
+    }
+}
+
+/// A reading of the boot clock. Taken through libc rather than by a raw system call, so that
+/// tools which shift a process's clocks reach it.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+struct Reading(nix::sys::time::TimeSpec);
+
+#[cfg(target_os = "linux")]
+impl Reading {
+    fn now() -> Self {
+        let clock = nix::time::ClockId::CLOCK_BOOTTIME;
+        // Fails only where the kernel lacks the clock, which none since 2.6.39 does.
+        Self(clock.now().unwrap_or_else(|_| nix::sys::time::TimeSpec::new(0, 0)))
+    }
+
+    fn elapsed(&self) -> Millis {
+        let elapsed = Self::now().0 - self.0;
+        let millis = elapsed.tv_sec().saturating_mul(1_000) + elapsed.tv_nsec() / 1_000_000;
+        Millis::new(u64::try_from(millis).unwrap_or(0))
+    }
+}
+
+/// Elsewhere the monotonic clock stands in; it may not count sleep, which keeps keys longer.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+struct Reading(std::time::Instant);
+
+#[cfg(not(target_os = "linux"))]
+impl Reading {
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock file")]
+    fn now() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn elapsed(&self) -> Millis {
+        Millis::new(u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Milliseconds of wall clock since 1970. It ends nothing: it keeps fences growing across
+/// restarts without a data directory (S22), and marks the boot epoch.
+#[expect(clippy::disallowed_methods, reason = "this is the one clock file")]
+pub(crate) fn wall_clock_ms() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_resumes_and_never_goes_back_s15() {
+        let clock = BootClock::resuming_at(Timestamp::from_millis(5_000));
+        let mut last = Timestamp::from_millis(5_000);
+        for _ in 0..1_000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! How a store is set up, and why it may not start.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use onceward_core::{BadInput, Limits, Namespace};
+
+pub use crate::namespaces::NamespaceConfig;
+
+/// Smallest memory limit: below this not even a handful of default set-asides fits.
+pub const MEMORY_BYTES_MIN: u64 = 1024 * 1024;
+/// Most shards.
+pub const SHARDS_MAX: usize = 65_536;
+
+/// What a [`Store`](crate::Store) is built from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreConfig {
+    /// Bytes that entries, results and set-asides may take together (S11). Default 1 GiB.
+    pub memory_bytes: u64,
+    /// The movable limits (S20).
+    pub limits: Limits,
+    /// Independent parts, rounded up to a power of two. Default 64.
+    pub shards: usize,
+    /// What differs by namespace; a namespace that is not named works with the defaults.
+    pub namespaces: BTreeMap<String, NamespaceConfig>,
+    /// No fence is below this one. Default 1; the wall clock raises it (S22).
+    pub fence_floor: u64,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 1024 * 1024 * 1024,
+            limits: Limits::DEFAULT,
+            shards: 64,
+            namespaces: BTreeMap::new(),
+            fence_floor: 1,
+        }
+    }
+}
+
+impl StoreConfig {
+    /// A store of this many bytes, otherwise with the defaults.
+    #[must_use]
+    pub fn with_memory(memory_bytes: u64) -> Self {
+        Self { memory_bytes, ..Self::default() }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        if self.memory_bytes < MEMORY_BYTES_MIN {
+            return Err(StartError::Memory { got: self.memory_bytes });
+        }
+        if self.shards == 0 || self.shards > SHARDS_MAX {
+            return Err(StartError::Shards { got: self.shards });
+        }
+        let limits = &self.limits;
+        if limits.lease_max < onceward_core::limits::LEASE_MIN
+            || limits.retention_max < limits.lease_max
+        {
+            return Err(StartError::Times {
+                lease_max: limits.lease_max.get(),
+                retention_max: limits.retention_max.get(),
+            });
+        }
+        for name in self.namespaces.keys() {
+            Namespace::new(name)
+                .map_err(|why| StartError::Namespace { name: name.clone(), why })?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a store did not start: the configuration's fault.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Less memory than [`MEMORY_BYTES_MIN`].
+    Memory {
+        /// Bytes configured.
+        got: u64,
+    },
+    /// No shards, or more than [`SHARDS_MAX`].
+    Shards {
+        /// Shards configured.
+        got: usize,
+    },
+    /// The longest lease is under 100 ms, or over the longest retention.
+    Times {
+        /// In milliseconds.
+        lease_max: u64,
+        /// In milliseconds.
+        retention_max: u64,
+    },
+    /// A configured namespace has a name that no request could use.
+    Namespace {
+        /// As configured.
+        name: String,
+        /// What is wrong with it.
+        why: BadInput,
+    },
+    /// The thread that calls `tick` could not be started.
+    Thread {
+        /// What the operating system said.
+        why: String,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory { got } => {
+                write!(f, "memory_bytes is {got}: give at least {MEMORY_BYTES_MIN}")
+            }
+            Self::Shards { got } => write!(f, "shards is {got}: give 1 to {SHARDS_MAX}"),
+            Self::Times { lease_max, retention_max } => write!(
+                f,
+                "lease_max is {lease_max} ms and retention_max {retention_max} ms: give a lease_max of at least 100 ms and no more than retention_max"
+            ),
+            Self::Namespace { name, why } => write!(f, "namespace {name:?}: {why}"),
+            Self::Thread { why } => write!(f, "the ticker's thread did not start: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -1,0 +1,470 @@
+//! Looks, lets the core decide, and commits to what it looked at, or looks again.
+//!
+//! Who owns what: the core owns every decision, [`Storage`] every entry, the budget every byte's
+//! charge. This file owns their order: room is taken before a commit and given back when the
+//! commit is stale; a fence is drawn after the look and anew for each try.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use onceward_core::lifecycle::{
+    self, Acceptance, BeginDecision, CheckpointDecision, CompleteDecision, Decision, Finding,
+    Grant, ResolveDecision, Transition, View,
+};
+use onceward_core::limits::METADATA_NOT_KEPT_BYTES_MAX;
+use onceward_core::{
+    Abandon, AbandonOutcome, Begin, BeginOutcome, Body, CheckpointOutcome, Complete,
+    CompleteOutcome, Fence, Forget, ForgetOutcome, GetOutcome, Limits, NotKept, Refusal, Renew,
+    RenewOutcome, Resolve, ResolveOutcome, ResultRef, SaveCheckpoint, Timestamp, Verdict,
+};
+
+use crate::budget::Budget;
+use crate::counters::Counters;
+use crate::namespaces::Namespaces;
+use crate::plain::{ENTRY_BYTES, Plain};
+use crate::storage::{
+    Access, Change, Charge, Hashed, Held, Loaded, LoadedEntry, Payload, Stale, Storage,
+    without_body,
+};
+
+/// Entries that a begin without room frees before it is refused: what is due is as good as gone.
+const ASSIST_STEPS: usize = 256;
+
+pub(crate) struct Engine {
+    pub(crate) storage: Plain,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) namespaces: Arc<Namespaces>,
+    /// The next fence.
+    pub(crate) fences: AtomicU64,
+}
+
+/// The identity is watched, and the caller came without the waits' lock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Watched;
+
+/// An outcome, the bytes it speaks of, and what it did.
+pub(crate) struct Judged<O> {
+    pub(crate) outcome: O,
+    pub(crate) held: Held,
+    pub(crate) effect: Effect,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Effect {
+    /// Nothing changed.
+    None,
+    /// The identity was acquired, having been absent.
+    Acquired,
+    /// Its owner acquired it again.
+    Repeated,
+    /// It was taken over.
+    TakenOver,
+    /// Something else changed.
+    Changed,
+}
+
+impl<O> Judged<O> {
+    fn kept(outcome: O, loaded: Loaded) -> Self {
+        let held = loaded.entry.map(|entry| entry.held).unwrap_or_default();
+        Self { outcome, held, effect: Effect::None }
+    }
+
+    fn changed(outcome: O) -> Self {
+        Self { outcome, held: Held::Nothing, effect: Effect::Changed }
+    }
+}
+
+/// Bytes charged while an entry is being written; given back unless the write succeeds.
+struct Room<'a> {
+    budget: &'a Budget,
+    bytes: u64,
+}
+
+impl Room<'_> {
+    fn spend(mut self) {
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.budget.release(self.bytes);
+    }
+}
+
+impl Engine {
+    fn load(
+        &self,
+        id: &Hashed<'_>,
+        attempt: Option<onceward_core::AttemptId>,
+        access: Access,
+        now: Timestamp,
+    ) -> Result<Loaded, Watched> {
+        let loaded = self.storage.load(id, attempt, now);
+        if loaded.watched && access == Access::Free { Err(Watched) } else { Ok(loaded) }
+    }
+
+    /// Larger than every fence drawn before. 2^62 acquisitions do not happen; the largest fence
+    /// stands in for what would follow.
+    fn draw_fence(&self) -> Fence {
+        let number = self.fences.fetch_add(1, Relaxed);
+        Fence::new(number).unwrap_or(Fence::LARGEST)
+    }
+
+    /// Judges a begin; the caller counts and answers it.
+    pub(crate) fn begin(
+        &self,
+        id: &Hashed<'_>,
+        request: &Begin,
+        access: Access,
+        now: Timestamp,
+    ) -> Result<Judged<BeginOutcome<()>>, Watched> {
+        loop {
+            let loaded = self.load(id, Some(request.attempt_id), access, now)?;
+            let tried = match lifecycle::begin(loaded.view(), request, loaded.attempt_ended, now) {
+                BeginDecision::Decided(Decision { transition: Transition::Put(view), outcome }) => {
+                    self.storage.commit(id, loaded.version, access, Change::Update { view }).map(
+                        |()| Judged { effect: Effect::Repeated, ..Judged::kept(outcome, loaded) },
+                    )
+                }
+                BeginDecision::Decided(Decision {
+                    transition: Transition::Keep | Transition::Remove,
+                    outcome,
+                }) => Ok(Judged::kept(outcome, loaded)),
+                BeginDecision::Acquire(grant) if grant.is_takeover() => {
+                    let (view, outcome) = grant.with_fence(self.draw_fence());
+                    self.storage.commit(id, loaded.version, access, Change::Update { view }).map(
+                        |()| Judged { effect: Effect::TakenOver, ..Judged::kept(outcome, loaded) },
+                    )
+                }
+                BeginDecision::Acquire(grant) => {
+                    self.insert(id, request, grant, loaded.version, access, now)
+                }
+            };
+            if let Ok(judged) = tried {
+                return Ok(judged);
+            }
+        }
+    }
+
+    /// [`Engine::begin`] for a caller that holds the waits' lock.
+    pub(crate) fn begin_exclusively(
+        &self,
+        id: &Hashed<'_>,
+        request: &Begin,
+        now: Timestamp,
+    ) -> Judged<BeginOutcome<()>> {
+        loop {
+            if let Ok(judged) = self.begin(id, request, Access::Exclusive, now) {
+                return judged;
+            }
+        }
+    }
+
+    /// [`Engine::get`] for a caller that holds the waits' lock.
+    pub(crate) fn get_exclusively(
+        &self,
+        id: &Hashed<'_>,
+        now: Timestamp,
+    ) -> Judged<GetOutcome<()>> {
+        let loaded = self.storage.load(id, None, now);
+        Judged::kept(lifecycle::get(loaded.view(), now), loaded)
+    }
+
+    /// What another waiter would hear at `at`, if that is InProgress; changes nothing.
+    pub(crate) fn still_in_progress(
+        &self,
+        id: &Hashed<'_>,
+        request: &Begin,
+        at: Timestamp,
+    ) -> Option<BeginOutcome<()>> {
+        let loaded = self.storage.load(id, Some(request.attempt_id), at);
+        match lifecycle::begin(loaded.view(), request, loaded.attempt_ended, at) {
+            BeginDecision::Decided(Decision {
+                outcome: outcome @ BeginOutcome::InProgress { .. },
+                ..
+            }) => Some(outcome),
+            BeginDecision::Decided(_) | BeginDecision::Acquire(_) => None,
+        }
+    }
+
+    /// Absent: quota, then capacity, then the new entry (S1, S11).
+    fn insert(
+        &self,
+        id: &Hashed<'_>,
+        request: &Begin,
+        grant: Grant,
+        version: u64,
+        access: Access,
+        now: Timestamp,
+    ) -> Result<Judged<BeginOutcome<()>>, Stale> {
+        let namespace = id.identity.namespace();
+        let refused = |reason| {
+            let outcome = grant.refuse(reason, self.room_due(now));
+            Ok(Judged { outcome, held: Held::Nothing, effect: Effect::None })
+        };
+        let Ok(quota) = self.namespaces.enter(namespace) else {
+            return refused(Refusal::Quota);
+        };
+        let charge = self.set_aside(id, request);
+        let Some(room) = self.reserve(charge.total(), now) else {
+            self.namespaces.leave(quota);
+            return refused(Refusal::Capacity);
+        };
+        let (view, outcome) = grant.with_fence(self.draw_fence());
+        let change = Change::Insert { view, charge, quota };
+        match self.storage.commit(id, version, access, change) {
+            Ok(()) => {
+                room.spend();
+                Ok(Judged { outcome, held: Held::Nothing, effect: Effect::Acquired })
+            }
+            Err(Stale) => {
+                self.namespaces.leave(quota);
+                Err(Stale)
+            }
+        }
+    }
+
+    /// What a begin is charged: entry and identity, and room for result and checkpoint (S11).
+    /// Every set-aside holds the metadata of a result that is not kept (S12).
+    fn set_aside(&self, id: &Hashed<'_>, request: &Begin) -> Charge {
+        let namespace = self.namespaces.config(id.identity.namespace());
+        let result = request
+            .result_hint
+            .or(namespace.set_aside_bytes)
+            .unwrap_or(self.limits.set_aside_bytes)
+            .max(METADATA_NOT_KEPT_BYTES_MAX);
+        Charge {
+            entry: ENTRY_BYTES + id.identity.size() as u64,
+            result: result as u64,
+            checkpoint: request.checkpoint_hint as u64,
+        }
+    }
+
+    fn reserve(&self, bytes: u64, now: Timestamp) -> Option<Room<'_>> {
+        if !self.budget.reserve(bytes) {
+            let mut steps = ASSIST_STEPS;
+            self.storage.reclaim(now, &mut steps);
+            if !self.budget.reserve(bytes) {
+                return None;
+            }
+        }
+        Some(Room { budget: &self.budget, bytes })
+    }
+
+    fn room_due(&self, now: Timestamp) -> Option<onceward_core::Millis> {
+        self.storage.next_room().map(|due| now.until(due))
+    }
+
+    pub(crate) fn complete(
+        &self,
+        id: &Hashed<'_>,
+        request: &Complete<'_>,
+        access: Access,
+        now: Timestamp,
+    ) -> Result<Judged<CompleteOutcome>, Watched> {
+        loop {
+            let loaded = self.load(id, None, access, now)?;
+            let same = is_stored(&loaded, &request.result);
+            let (view, token) = (loaded.view(), request.token);
+            match lifecycle::complete(view, token, request.fingerprint, same, now) {
+                CompleteDecision::Answer(outcome) => return Ok(Judged::kept(outcome, loaded)),
+                CompleteDecision::Accept(acceptance) => {
+                    if let Ok(not_kept) =
+                        self.store_result(id, &loaded, acceptance, &request.result, access)
+                    {
+                        return Ok(Judged::changed(CompleteOutcome::Completed { not_kept }));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes a result: whole if it fits its set-aside or the headroom, else without its body.
+    /// Never refused (S11, S12).
+    fn store_result(
+        &self,
+        id: &Hashed<'_>,
+        loaded: &Loaded,
+        acceptance: Acceptance,
+        offered: &ResultRef<'_>,
+        access: Access,
+    ) -> Result<Option<NotKept>, Stale> {
+        let LoadedEntry { charge, .. } = loaded.entry.as_ref().ok_or(Stale)?;
+        let set_aside = charge.result + charge.checkpoint;
+        let (stored, drawn) = match offered.body {
+            Body::NotKept(why) => (without_body(offered, why), 0),
+            Body::Kept(body) if body.len() > self.limits.result_bytes_max => {
+                (without_body(offered, NotKept::TooLarge), 0)
+            }
+            Body::Kept(body) => {
+                let beyond =
+                    ((offered.metadata.len() + body.len()) as u64).saturating_sub(set_aside);
+                if beyond == 0 || self.budget.draw(beyond) {
+                    (*offered, beyond)
+                } else {
+                    (without_body(offered, NotKept::Capacity), 0)
+                }
+            }
+        };
+        let drawn = Room { budget: &self.budget, bytes: drawn };
+        let payload = Payload::new(offered, &stored);
+        let charge = Charge { result: payload.size(), checkpoint: 0, ..*charge };
+        let surplus = (set_aside + drawn.bytes).saturating_sub(charge.result);
+        let not_kept = stored.not_kept();
+        let view = acceptance.storing(not_kept);
+        let change = Change::Replace { view, held: Held::Result(Arc::new(payload)), charge };
+        self.storage.commit(id, loaded.version, access, change)?;
+        drawn.spend();
+        self.budget.release(surplus);
+        Ok(not_kept)
+    }
+
+    pub(crate) fn abandon(
+        &self,
+        id: &Hashed<'_>,
+        request: &Abandon,
+        access: Access,
+        now: Timestamp,
+    ) -> Result<Judged<AbandonOutcome>, Watched> {
+        self.decide(id, access, now, |view| {
+            lifecycle::abandon(view, request.token, request.certainty, now)
+        })
+    }
+
+    pub(crate) fn renew(
+        &self,
+        id: &Hashed<'_>,
+        request: &Renew,
+        access: Access,
+        now: Timestamp,
+    ) -> Result<Judged<RenewOutcome>, Watched> {
+        self.decide(id, access, now, |view| lifecycle::renew(view, request, now))
+    }
+
+    pub(crate) fn forget(
+        &self,
+        id: &Hashed<'_>,
+        request: &Forget,
+        access: Access,
+        now: Timestamp,
+    ) -> Result<Judged<ForgetOutcome>, Watched> {
+        self.decide(id, access, now, |view| lifecycle::forget(view, request.fence, now))
+    }
+
+    /// Looks without acting.
+    pub(crate) fn get(
+        &self,
+        id: &Hashed<'_>,
+        access: Access,
+        now: Timestamp,
+    ) -> Result<Judged<GetOutcome<()>>, Watched> {
+        let loaded = self.load(id, None, access, now)?;
+        Ok(Judged::kept(lifecycle::get(loaded.view(), now), loaded))
+    }
+
+    /// Decides and commits until the two meet one version.
+    fn decide<O>(
+        &self,
+        id: &Hashed<'_>,
+        access: Access,
+        now: Timestamp,
+        decide: impl Fn(Option<&View>) -> Decision<O>,
+    ) -> Result<Judged<O>, Watched> {
+        loop {
+            let loaded = self.load(id, None, access, now)?;
+            let Decision { transition, outcome } = decide(loaded.view());
+            let change = match transition {
+                Transition::Keep => return Ok(Judged::kept(outcome, loaded)),
+                Transition::Put(view) => Change::Update { view },
+                Transition::Remove => self.removal(now),
+            };
+            if self.storage.commit(id, loaded.version, access, change).is_ok() {
+                return Ok(Judged::changed(outcome));
+            }
+        }
+    }
+
+    fn removal(&self, now: Timestamp) -> Change {
+        Change::Remove { remember_until: now.after(self.limits.attempt_memory), now }
+    }
+
+    pub(crate) fn checkpoint(
+        &self,
+        id: &Hashed<'_>,
+        request: &SaveCheckpoint<'_>,
+        access: Access,
+        now: Timestamp,
+    ) -> Result<Judged<CheckpointOutcome>, Watched> {
+        loop {
+            let loaded = self.load(id, None, access, now)?;
+            let (view, token) = (loaded.view(), request.token);
+            let permit = match lifecycle::checkpoint(view, token, request.ordinal, now) {
+                CheckpointDecision::Answer(outcome) => return Ok(Judged::kept(outcome, loaded)),
+                CheckpointDecision::Save(permit) => permit,
+            };
+            let Some(entry) = &loaded.entry else { continue };
+            let size = request.bytes.len() as u64;
+            let Some(room) = self.reserve(size.saturating_sub(entry.charge.checkpoint), now) else {
+                return Ok(Judged::kept(permit.refuse(), loaded));
+            };
+            let (view, outcome) = permit.saving();
+            let change = Change::Replace {
+                view,
+                held: Held::Checkpoint(request.bytes.into()),
+                charge: Charge { checkpoint: size.max(entry.charge.checkpoint), ..entry.charge },
+            };
+            if self.storage.commit(id, loaded.version, access, change).is_ok() {
+                room.spend();
+                return Ok(Judged::changed(outcome));
+            }
+        }
+    }
+
+    pub(crate) fn resolve(
+        &self,
+        id: &Hashed<'_>,
+        request: &Resolve<'_>,
+        access: Access,
+        now: Timestamp,
+    ) -> Result<Judged<ResolveOutcome>, Watched> {
+        loop {
+            let loaded = self.load(id, None, access, now)?;
+            let (finding, result) = match request.verdict {
+                Verdict::NeverDone => (Finding::NeverDone, None),
+                Verdict::Completed { result, fingerprint } => {
+                    let same_result = is_stored(&loaded, &result);
+                    (Finding::Completed { fingerprint, same_result }, Some(result))
+                }
+            };
+            let (fence, doubt_number) = (request.fence, request.doubt_number);
+            match lifecycle::resolve(loaded.view(), fence, doubt_number, finding, now) {
+                ResolveDecision::Decided(Decision { transition: Transition::Remove, outcome }) => {
+                    let change = self.removal(now);
+                    if self.storage.commit(id, loaded.version, access, change).is_ok() {
+                        return Ok(Judged::changed(outcome));
+                    }
+                }
+                ResolveDecision::Decided(Decision { outcome, .. }) => {
+                    return Ok(Judged::kept(outcome, loaded));
+                }
+                ResolveDecision::Accept(acceptance) => {
+                    let Some(result) = result else { continue };
+                    if self.store_result(id, &loaded, acceptance, &result, access).is_ok() {
+                        return Ok(Judged::changed(ResolveOutcome::Resolved));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether the offered result is the stored one; read by the core only in COMPLETED.
+fn is_stored(loaded: &Loaded, offered: &ResultRef<'_>) -> bool {
+    match loaded.entry.as_ref().map(|entry| &entry.held) {
+        Some(Held::Result(payload)) => payload.is(offered),
+        Some(Held::Nothing | Held::Checkpoint(_)) | None => false,
+    }
+}

@@ -1,0 +1,70 @@
+//! What the store knows of namespaces: their names, once each, and what is configured for some.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use onceward_core::Namespace;
+use parking_lot::RwLock;
+
+use crate::counters::Counter;
+
+/// What may differ by namespace. Everything unset falls back to the store's limits.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct NamespaceConfig {
+    /// Most identities held at once; a begin that would add one more is Refused (quota).
+    pub entries_max: Option<u64>,
+    /// Memory set aside for a result when begin gives no hint, in bytes (S11).
+    pub set_aside_bytes: Option<usize>,
+}
+
+/// Names are interned: entries share one copy each. The number of names is bounded by the number
+/// of entries ever held at once plus what is configured; a name stays once it has been seen.
+pub(crate) struct Namespaces {
+    configured: BTreeMap<String, (u32, NamespaceConfig)>,
+    /// By number: how many identities each configured namespace holds.
+    held: Box<[Counter]>,
+    names: RwLock<HashMap<Box<str>, Arc<str>>>,
+}
+
+impl Namespaces {
+    pub(crate) fn new(configured: &BTreeMap<String, NamespaceConfig>) -> Self {
+        let held = configured.iter().map(|_| Counter::default()).collect();
+        let configured = configured
+            .iter()
+            .zip(0..)
+            .map(|((name, config), number)| (name.clone(), (number, *config)))
+            .collect();
+        Self { configured, held, names: RwLock::default() }
+    }
+
+    pub(crate) fn config(&self, namespace: Namespace<'_>) -> NamespaceConfig {
+        self.configured.get(namespace.as_str()).map(|&(_, config)| config).unwrap_or_default()
+    }
+
+    /// Takes a place in the namespace's quota: `Err` if there is none, `Ok(None)` if the
+    /// namespace has no quota.
+    pub(crate) fn enter(&self, namespace: Namespace<'_>) -> Result<Option<u32>, ()> {
+        let Some(&(number, config)) = self.configured.get(namespace.as_str()) else {
+            return Ok(None);
+        };
+        let Some(most) = config.entries_max else { return Ok(None) };
+        let taken = self.held[number as usize].one_more_up_to(most);
+        if taken { Ok(Some(number)) } else { Err(()) }
+    }
+
+    /// Gives the place back.
+    pub(crate) fn leave(&self, quota: Option<u32>) {
+        if let Some(held) = quota.and_then(|number| self.held.get(number as usize)) {
+            held.less(1);
+        }
+    }
+
+    pub(crate) fn intern(&self, namespace: Namespace<'_>) -> Arc<str> {
+        if let Some(name) = self.names.read().get(namespace.as_str()) {
+            return Arc::clone(name);
+        }
+        let mut names = self.names.write();
+        let name = names.entry(namespace.as_str().into());
+        Arc::clone(name.or_insert_with(|| namespace.as_str().into()))
+    }
+}

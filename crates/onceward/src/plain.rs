@@ -1,0 +1,122 @@
+//! The plain storage: shards of owned entries, each under one short lock.
+//!
+//! Simple enough to be believed, so that it can be the oracle of faster storages. Locks are
+//! leaves: nothing is called while one is held but the visitor of [`Storage::page`].
+
+mod shard;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use onceward_core::lifecycle::View;
+use onceward_core::{AttemptId, Identity, Limits, Timestamp};
+use parking_lot::Mutex;
+
+use crate::budget::Budget;
+use crate::counters::Counters;
+use crate::namespaces::Namespaces;
+use crate::storage::{Access, Change, Hashed, Loaded, Stale, Storage};
+use shard::{Shard, Surroundings};
+
+pub(crate) use shard::ENTRY_BYTES;
+
+/// Entries looked at while one page holds a shard's lock, and at most per page.
+const PAGE_STEPS_MAX: usize = 10_000;
+
+pub(crate) struct Plain {
+    /// Invariant: not empty, length a power of two; which shard holds an identity depends only on
+    /// its hash.
+    shards: Box<[Mutex<Shard>]>,
+    /// SipHash-1-3 under a random key: strangers choose the keys.
+    hasher: RandomState,
+    /// Where the next reclaim starts, so that no shard is starved by a small budget.
+    turn: AtomicUsize,
+    around: Surroundings,
+}
+
+impl Plain {
+    pub(crate) fn new(
+        shards: usize,
+        limits: &Limits,
+        budget: Arc<Budget>,
+        counters: Arc<Counters>,
+        namespaces: Arc<Namespaces>,
+        now: Timestamp,
+    ) -> Self {
+        let count = shards.max(1).next_power_of_two();
+        let attempts_max = limits.attempts_remembered_max.div_ceil(count);
+        Self {
+            shards: (0..count).map(|_| Mutex::new(Shard::new(now))).collect(),
+            hasher: RandomState::new(),
+            turn: AtomicUsize::new(0),
+            around: Surroundings { budget, counters, namespaces, attempts_max },
+        }
+    }
+
+    pub(crate) fn hashed<'a>(&self, identity: Identity<'a>) -> Hashed<'a> {
+        Hashed { identity, hash: self.hasher.hash_one(identity) }
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<Shard> {
+        // The table inside a shard uses the low bits and the top seven; these are in between.
+        let index = (hash >> 32) as usize & (self.shards.len() - 1);
+        &self.shards[index]
+    }
+}
+
+impl Storage for Plain {
+    fn load(&self, id: &Hashed<'_>, attempt: Option<AttemptId>, now: Timestamp) -> Loaded {
+        self.shard(id.hash).lock().load(id, attempt, now)
+    }
+
+    fn commit(
+        &self,
+        id: &Hashed<'_>,
+        version: u64,
+        access: Access,
+        change: Change,
+    ) -> Result<(), Stale> {
+        self.shard(id.hash).lock().commit(id, version, access, change, &self.around)
+    }
+
+    fn watch(&self, id: &Hashed<'_>) {
+        self.shard(id.hash).lock().watch(id.hash);
+    }
+
+    fn unwatch(&self, id: &Hashed<'_>) {
+        self.shard(id.hash).lock().unwatch(id.hash);
+    }
+
+    fn reclaim(&self, now: Timestamp, steps: &mut usize) {
+        let first = self.turn.fetch_add(1, Relaxed);
+        for offset in 0..self.shards.len() {
+            if *steps == 0 {
+                return;
+            }
+            let index = first.wrapping_add(offset) & (self.shards.len() - 1);
+            self.shards[index].lock().reclaim(now, steps, &self.around);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        self.shards.iter().filter_map(|shard| shard.lock().next_deadline()).min()
+    }
+
+    fn next_room(&self) -> Option<Timestamp> {
+        self.shards.iter().filter_map(|shard| shard.lock().next_room()).min()
+    }
+
+    /// The cursor is shard and slot, 32 bits each, of the first entry not yet visited.
+    fn page(&self, cursor: u64, visit: &mut dyn FnMut(Identity<'_>, &View) -> bool) -> Option<u64> {
+        let (mut shard, mut slot) = ((cursor >> 32) as usize, cursor as u32 as usize);
+        let mut steps = PAGE_STEPS_MAX;
+        while shard < self.shards.len() {
+            if let Some(next) = self.shards[shard].lock().page(slot, &mut steps, visit) {
+                return Some((shard as u64) << 32 | next as u64);
+            }
+            (shard, slot) = (shard + 1, 0);
+        }
+        None
+    }
+}

@@ -1,0 +1,242 @@
+//! The seam between deciding and storing.
+//!
+//! The store looks at an entry, lets `onceward-core` decide, and commits the change to the very
+//! version it looked at, or looks again. Whatever keeps entries implements [`Storage`]; the one
+//! here is [`crate::plain`], which serves as the oracle of faster ones.
+
+use std::sync::Arc;
+
+use onceward_core::lifecycle::View;
+use onceward_core::{AttemptId, Body, Identity, Metadata, ResultRef, Timestamp};
+use sha2::{Digest as _, Sha256};
+
+/// An identity with its keyed hash, computed once per operation.
+#[derive(Clone, Copy)]
+pub(crate) struct Hashed<'a> {
+    pub(crate) identity: Identity<'a>,
+    pub(crate) hash: u64,
+}
+
+/// What was found, at one instant.
+pub(crate) struct Loaded {
+    /// `None` if nothing is held. What is held may be due: judge with [`View::at`].
+    pub(crate) entry: Option<LoadedEntry>,
+    /// Of the entry, or of its absence: what a commit must find for it to apply.
+    pub(crate) version: u64,
+    /// Somebody waits on the identity: it changes under the waits' lock only.
+    pub(crate) watched: bool,
+    /// Whether the attempt asked about has ended.
+    pub(crate) attempt_ended: bool,
+}
+
+/// One entry's view and bytes.
+pub(crate) struct LoadedEntry {
+    pub(crate) view: View,
+    pub(crate) held: Held,
+    pub(crate) charge: Charge,
+}
+
+impl Loaded {
+    pub(crate) fn view(&self) -> Option<&View> {
+        self.entry.as_ref().map(|entry| &entry.view)
+    }
+}
+
+/// The bytes of one version, readable for as long as it is held.
+#[derive(Clone, Default)]
+pub(crate) enum Held {
+    #[default]
+    Nothing,
+    Checkpoint(Arc<[u8]>),
+    Result(Arc<Payload>),
+}
+
+impl Held {
+    pub(crate) fn result(&self) -> Option<ResultRef<'_>> {
+        match self {
+            Self::Result(payload) => Some(payload.as_result()),
+            Self::Nothing | Self::Checkpoint(_) => None,
+        }
+    }
+
+    pub(crate) fn checkpoint(&self) -> Option<&[u8]> {
+        match self {
+            Self::Checkpoint(bytes) => Some(bytes),
+            Self::Nothing | Self::Result(_) => None,
+        }
+    }
+}
+
+/// A stored result: metadata and body in one allocation.
+pub(crate) struct Payload {
+    status: u16,
+    metadata_size: usize,
+    bytes: Box<[u8]>,
+    body: Body<()>,
+    /// Of the result as offered, when not all of it is here: decides whether a repeat is the
+    /// same result (S3).
+    digest: Option<[u8; 32]>,
+}
+
+impl Payload {
+    /// Copies `offered`, whole or, if `stored.body` is not kept, what of it outlives that (S12).
+    pub(crate) fn new(offered: &ResultRef<'_>, stored: &ResultRef<'_>) -> Self {
+        let body: &[u8] = match stored.body {
+            Body::Kept(body) => body,
+            Body::NotKept(_) => &[],
+        };
+        let digest = stored.not_kept().is_some().then(|| digest(offered));
+        Self {
+            status: stored.status,
+            metadata_size: stored.metadata.len(),
+            bytes: [stored.metadata, body].concat().into_boxed_slice(),
+            body: match stored.body {
+                Body::Kept(_) => Body::Kept(()),
+                Body::NotKept(why) => Body::NotKept(why),
+            },
+            digest,
+        }
+    }
+
+    /// Bytes of metadata and body kept.
+    pub(crate) fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn as_result(&self) -> ResultRef<'_> {
+        let (metadata, body) = self.bytes.split_at(self.metadata_size);
+        let body = match self.body {
+            Body::Kept(()) => Body::Kept(body),
+            Body::NotKept(why) => Body::NotKept(why),
+        };
+        ResultRef { status: self.status, metadata, body }
+    }
+
+    /// Whether `offered` is the result that was stored: equal status, metadata and body, by
+    /// bytes where they are kept, else by digest (S3).
+    pub(crate) fn is(&self, offered: &ResultRef<'_>) -> bool {
+        match self.digest {
+            None => self.as_result() == *offered,
+            Some(stored) => stored == digest(offered),
+        }
+    }
+}
+
+/// SHA-256 over status, metadata and body or the reason why none is offered, length-prefixed.
+fn digest(result: &ResultRef<'_>) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(result.status.to_le_bytes());
+    hasher.update((result.metadata.len() as u64).to_le_bytes());
+    hasher.update(result.metadata);
+    match result.body {
+        Body::Kept(body) => {
+            hasher.update([0]);
+            hasher.update(body);
+        }
+        Body::NotKept(why) => {
+            hasher.update([1]);
+            hasher.update(why.name());
+        }
+    }
+    hasher.finalize().into()
+}
+
+/// What of a result outlives its body: whole metadata pairs in order while they fit (S12).
+pub(crate) fn without_body<'a>(
+    result: &ResultRef<'a>,
+    why: onceward_core::NotKept,
+) -> ResultRef<'a> {
+    let metadata = Metadata::decode(result.metadata)
+        .map(|metadata| metadata.prefix(onceward_core::limits::METADATA_NOT_KEPT_BYTES_MAX))
+        .unwrap_or(Metadata::EMPTY);
+    ResultRef { status: result.status, metadata: metadata.encoded(), body: Body::NotKept(why) }
+}
+
+/// How an entry is to change.
+pub(crate) enum Change {
+    /// A new entry, in place of one that is due if the version names one.
+    Insert { view: View, charge: Charge, quota: Option<u32> },
+    /// The same entry with this view; its bytes stay.
+    Update { view: View },
+    /// The same entry with this view, and these bytes in place of its former ones.
+    Replace { view: View, held: Held, charge: Charge },
+    /// No entry; its attempt id is remembered as ended until then (S3).
+    Remove { remember_until: Timestamp, now: Timestamp },
+}
+
+/// Whether the caller holds the waits' lock of the identity.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Access {
+    /// It does not: it must leave watched identities alone, so that whoever waits is judged
+    /// before whoever comes later (S10).
+    Free,
+    /// It does.
+    Exclusive,
+}
+
+/// What an entry is charged in the budget, in bytes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Charge {
+    /// Entry and identity, as long as it is held.
+    pub(crate) entry: u64,
+    /// For the result: set aside while owned, its size once completed.
+    pub(crate) result: u64,
+    /// For checkpoints: the larger of what was set aside and what is held.
+    pub(crate) checkpoint: u64,
+}
+
+impl Charge {
+    pub(crate) const fn total(self) -> u64 {
+        self.entry + self.result + self.checkpoint
+    }
+}
+
+/// Another change came first: look again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Stale;
+
+/// Keeps entries. All methods may be called from any thread.
+///
+/// Invariants:
+/// 1. At most one entry per identity.
+/// 2. `commit` is the linearisation point of every change. It applies only if the entry, or its
+///    absence, has the version named; a version is never used twice, so that an absence seen
+///    before another acquisition came and went is not mistaken for the present one. Hence a fence
+///    drawn after the look is larger than any that the identity had (S4).
+/// 3. While an identity is watched, only [`Access::Exclusive`] commits apply.
+pub(crate) trait Storage: Send + Sync {
+    /// Looks, and asks whether `attempt` has ended, at one instant.
+    fn load(&self, id: &Hashed<'_>, attempt: Option<AttemptId>, now: Timestamp) -> Loaded;
+
+    /// Changes the version named, or nothing.
+    ///
+    /// Room that an `Insert` or `Replace` adds is charged by the caller before, and given back by
+    /// it if the commit is stale or asks for less than before. Entries that leave are discharged
+    /// here.
+    fn commit(
+        &self,
+        id: &Hashed<'_>,
+        version: u64,
+        access: Access,
+        change: Change,
+    ) -> Result<(), Stale>;
+
+    /// Marks the identity as watched, once for each call, whether or not it is present.
+    fn watch(&self, id: &Hashed<'_>);
+
+    /// Takes one mark back.
+    fn unwatch(&self, id: &Hashed<'_>);
+
+    /// Frees what is due: at most `steps`, which is lowered by the work done.
+    fn reclaim(&self, now: Timestamp, steps: &mut usize);
+
+    /// When something is due next, at the earliest.
+    fn next_deadline(&self) -> Option<Timestamp>;
+
+    /// When memory is due to be freed, at the earliest (S11).
+    fn next_room(&self) -> Option<Timestamp>;
+
+    /// Calls `visit` for entries from `cursor` on until it returns `false`, and says where to go
+    /// on. Bounded work per call; blocks no other shard.
+    fn page(&self, cursor: u64, visit: &mut dyn FnMut(Identity<'_>, &View) -> bool) -> Option<u64>;
+}

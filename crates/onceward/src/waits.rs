@@ -1,0 +1,313 @@
+//! Who waits for what (S10): a queue per identity, first come first, answered by push.
+//!
+//! Invariants:
+//! 1. Everything that changes a watched identity happens under the lock of its queue's shard
+//!    (see [`Access::Exclusive`]), and the queue is judged before that lock is left. So none is
+//!    lost between its look and its registration, and none who came later is served first.
+//! 2. A waiter in a queue was InProgress, or Reserved for a get, when last judged.
+//! 3. A queue is in `due` at the instant at which something happens to it by itself: its entry
+//!    changes (lease or retention ends), or a waiter's wait ends. A change comes first.
+//! 4. Wakers are called after the lock is left.
+//!
+//! Lock order: a shard of waits, then a shard of storage, then a slot.
+
+mod queue;
+mod slot;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::task::Waker;
+
+use hashbrown::HashTable;
+use onceward_core::{BeginOutcome, GetOutcome, Timestamp};
+use parking_lot::Mutex;
+
+use crate::engine::{Effect, Engine, Judged};
+use crate::storage::{Access, Hashed, Storage};
+use queue::Queue;
+pub(crate) use slot::{Ask, Reply, Slot};
+
+const SHARDS: usize = 64;
+
+pub(crate) struct Waits {
+    shards: Box<[Mutex<WaitShard>]>,
+}
+
+#[derive(Default)]
+struct WaitShard {
+    queues: HashTable<Queue>,
+    /// When each queue is due: instant, hash, number of the queue.
+    due: BTreeSet<(Timestamp, u64, u64)>,
+    /// Queues and waiters are numbered, so that a ticket never speaks for another.
+    last_number: u64,
+    closed: bool,
+}
+
+/// Names a waiter for its ticket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WaiterName {
+    hash: u64,
+    queue: u64,
+    waiter: u64,
+}
+
+/// Whether there is something to wait for.
+pub(crate) enum Registered {
+    /// In line; due at this instant at the latest.
+    Waiting(Arc<Slot>, WaiterName, Timestamp),
+    /// Judged anew under the lock: this is the answer.
+    Answered(Reply),
+    /// The store is closed.
+    Closed,
+}
+
+impl Waits {
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<WaitShard> {
+        &self.shards[(hash >> 40) as usize & (SHARDS - 1)]
+    }
+
+    /// Does what is due for the identity, then `act`, then, if that says so, judges who waits.
+    pub(crate) fn exclusively<T>(
+        &self,
+        engine: &Engine,
+        id: &Hashed<'_>,
+        now: Timestamp,
+        act: impl FnOnce(Access) -> (T, Effect),
+    ) -> T {
+        let mut wakers = Vec::new();
+        let done = {
+            let mut shard = self.shard(id.hash).lock();
+            shard.with_queue(engine, id, &mut wakers, |queue, wakers| {
+                if let Some(queue) = queue {
+                    queue.run_all_due(engine, now, wakers);
+                    let (done, effect) = act(Access::Exclusive);
+                    if effect != Effect::None {
+                        queue.judge_all(engine, now, wakers);
+                    }
+                    done
+                } else {
+                    act(Access::Exclusive).0
+                }
+            })
+        };
+        wake_all(wakers);
+        done
+    }
+
+    /// Puts a caller in line, unless it is answered at once.
+    pub(crate) fn register(
+        &self,
+        engine: &Engine,
+        id: &Hashed<'_>,
+        ask: Ask,
+        wait_until: Timestamp,
+        waker: &Waker,
+        now: Timestamp,
+    ) -> Registered {
+        let mut wakers = Vec::new();
+        let registered = {
+            let mut shard = self.shard(id.hash).lock();
+            if shard.closed {
+                Registered::Closed
+            } else {
+                shard.register(engine, id, ask, wait_until, waker, now, &mut wakers)
+            }
+        };
+        wake_all(wakers);
+        registered
+    }
+
+    /// Takes a caller out of line. Nothing happens if it has been answered.
+    pub(crate) fn leave(&self, engine: &Engine, name: WaiterName) {
+        let mut shard = self.shard(name.hash).lock();
+        shard
+            .with_numbered(engine, name.hash, name.queue, |queue| queue.leave(engine, name.waiter));
+    }
+
+    /// Ends a caller's wait now: it is answered as of `now`, if it has not been yet.
+    pub(crate) fn end(&self, engine: &Engine, name: WaiterName, now: Timestamp) {
+        let mut wakers = Vec::new();
+        let mut shard = self.shard(name.hash).lock();
+        shard.with_numbered(engine, name.hash, name.queue, |queue| {
+            queue.end_at(name.waiter, now);
+            queue.run_all_due(engine, now, &mut wakers);
+        });
+        drop(shard);
+        wake_all(wakers);
+    }
+
+    /// Does what is due; `steps` bounds and counts the waiters judged.
+    pub(crate) fn run_due(&self, engine: &Engine, now: Timestamp, steps: &mut usize) {
+        for shard in &self.shards {
+            while *steps > 0 {
+                let mut wakers = Vec::new();
+                let more = shard.lock().run_first_due(engine, now, steps, &mut wakers);
+                wake_all(wakers);
+                if !more {
+                    break;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        let firsts = self.shards.iter().map(|shard| shard.lock().due.first().map(|&(at, ..)| at));
+        firsts.flatten().min()
+    }
+
+    /// Answers everybody with Unavailable, and whoever comes later (S17).
+    pub(crate) fn close(&self, engine: &Engine) {
+        for shard in &self.shards {
+            let mut wakers = Vec::new();
+            {
+                let mut shard = shard.lock();
+                shard.closed = true;
+                shard.due.clear();
+                for queue in shard.queues.drain() {
+                    queue.close(engine, &mut wakers);
+                }
+            }
+            wake_all(wakers);
+        }
+    }
+}
+
+fn wake_all(wakers: Vec<Waker>) {
+    wakers.into_iter().for_each(Waker::wake);
+}
+
+impl WaitShard {
+    /// Takes the identity's queue out, if there is one, for `act`, and puts it back armed for its
+    /// next instant, or drops it when nobody waits any more.
+    fn with_queue<T>(
+        &mut self,
+        engine: &Engine,
+        id: &Hashed<'_>,
+        wakers: &mut Vec<Waker>,
+        act: impl FnOnce(Option<&mut Queue>, &mut Vec<Waker>) -> T,
+    ) -> T {
+        let found = self.queues.find_entry(id.hash, |queue| queue.is(id));
+        let Ok(found) = found else { return act(None, wakers) };
+        let (mut queue, _) = found.remove();
+        self.due.remove(&queue.due_key());
+        let done = act(Some(&mut queue), wakers);
+        self.put_back(engine, queue);
+        done
+    }
+
+    fn with_numbered(
+        &mut self,
+        engine: &Engine,
+        hash: u64,
+        number: u64,
+        act: impl FnOnce(&mut Queue),
+    ) {
+        let found = self.queues.find_entry(hash, |queue| queue.number == number);
+        let Ok(found) = found else { return };
+        let (mut queue, _) = found.remove();
+        self.due.remove(&queue.due_key());
+        act(&mut queue);
+        self.put_back(engine, queue);
+    }
+
+    fn put_back(&mut self, engine: &Engine, queue: Queue) {
+        if queue.is_empty() {
+            engine.storage.unwatch(&queue.hashed());
+            return;
+        }
+        self.due.insert(queue.due_key()); // Invariant 3.
+        self.queues.insert_unique(queue.hash, queue, |queue| queue.hash);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one caller; the parts have no common noun")]
+    fn register(
+        &mut self,
+        engine: &Engine,
+        id: &Hashed<'_>,
+        ask: Ask,
+        wait_until: Timestamp,
+        waker: &Waker,
+        now: Timestamp,
+        wakers: &mut Vec<Waker>,
+    ) -> Registered {
+        let found =
+            self.queues.find_entry(id.hash, |queue| queue.is(id)).map(|found| found.remove().0);
+        let mut queue = match found {
+            Ok(mut queue) => {
+                self.due.remove(&queue.due_key());
+                queue.run_all_due(engine, now, wakers);
+                queue
+            }
+            Err(_) => {
+                // Watched before the look below: no change can come between (invariant 1).
+                engine.storage.watch(id);
+                self.last_number += 1;
+                Queue::new(id, self.last_number)
+            }
+        };
+        let registered = match queue.judge(engine, &ask, now) {
+            Some(reply) => {
+                queue.judge_all(engine, now, wakers);
+                Registered::Answered(reply)
+            }
+            None => self.stand_in_line(engine, &mut queue, ask, wait_until, waker, now),
+        };
+        self.put_back(engine, queue);
+        registered
+    }
+
+    fn stand_in_line(
+        &mut self,
+        engine: &Engine,
+        queue: &mut Queue,
+        ask: Ask,
+        wait_until: Timestamp,
+        waker: &Waker,
+        now: Timestamp,
+    ) -> Registered {
+        let limits = &engine.limits;
+        let full = queue.len() >= limits.waiters_per_key_max
+            || !engine.counters.waiters.one_more_up_to(limits.waiters_max as u64);
+        if full {
+            // Over the limit of waiters a begin is InProgress at once (S10).
+            engine.counters.waits_ended.one_more();
+            return Registered::Answered(queue.as_of(engine, &ask, now));
+        }
+        self.last_number += 1;
+        let (waiter, slot) = (self.last_number, Arc::new(Slot::new(waker.clone())));
+        queue.enter(engine, waiter, ask, Arc::clone(&slot), wait_until, now);
+        let name = WaiterName { hash: queue.hash, queue: queue.number, waiter };
+        Registered::Waiting(slot, name, queue.due_key().0)
+    }
+
+    /// Runs the first queue that is due; whether there was one.
+    fn run_first_due(
+        &mut self,
+        engine: &Engine,
+        now: Timestamp,
+        steps: &mut usize,
+        wakers: &mut Vec<Waker>,
+    ) -> bool {
+        let Some(&(at, hash, number)) = self.due.first() else { return false };
+        if at > now {
+            return false;
+        }
+        self.with_numbered(engine, hash, number, |queue| {
+            queue.run_due(engine, now, steps, wakers);
+        });
+        true
+    }
+}
+
+/// A begin or get that has just been judged, and whether it still waits.
+pub(crate) fn begin_waits(judged: &Judged<BeginOutcome<()>>) -> bool {
+    matches!(judged.outcome, BeginOutcome::InProgress { .. })
+}
+
+pub(crate) fn get_waits(judged: &Judged<GetOutcome<()>>) -> bool {
+    matches!(judged.outcome, GetOutcome::Reserved { .. })
+}

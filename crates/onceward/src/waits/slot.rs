@@ -1,0 +1,59 @@
+//! Where a waiter's answer is put, and who is to be woken for it.
+
+use std::task::{Poll, Waker};
+
+use onceward_core::{Begin, BeginOutcome, GetOutcome};
+use parking_lot::Mutex;
+
+use crate::answer::StoreError;
+use crate::engine::Judged;
+
+/// What a waiter asks.
+pub(crate) enum Ask {
+    Begin(Begin),
+    Get,
+}
+
+/// What a waiter is told.
+pub(crate) enum Reply {
+    Begin(Judged<BeginOutcome<()>>),
+    Get(Judged<GetOutcome<()>>),
+}
+
+/// One waiter's answer. Shared by its ticket and its queue.
+pub(crate) struct Slot(Mutex<State>);
+
+enum State {
+    Waiting(Waker),
+    Answered(Result<Reply, StoreError>),
+    Taken,
+}
+
+impl Slot {
+    pub(crate) fn new(waker: Waker) -> Self {
+        Self(Mutex::new(State::Waiting(waker)))
+    }
+
+    /// Puts the answer there; whom to wake, if anybody waits.
+    pub(crate) fn answer(&self, reply: Result<Reply, StoreError>) -> Option<Waker> {
+        match std::mem::replace(&mut *self.0.lock(), State::Answered(reply)) {
+            State::Waiting(waker) => Some(waker),
+            State::Answered(_) | State::Taken => None,
+        }
+    }
+
+    /// Takes the answer, once, or leaves `waker` to be called for it.
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<Reply, StoreError>> {
+        let mut state = self.0.lock();
+        match std::mem::replace(&mut *state, State::Taken) {
+            State::Waiting(mut known) => {
+                known.clone_from(waker);
+                *state = State::Waiting(known);
+                Poll::Pending
+            }
+            State::Answered(reply) => Poll::Ready(reply),
+            // Polled again after its answer was taken: there is none.
+            State::Taken => Poll::Ready(Err(StoreError::Unavailable)),
+        }
+    }
+}
