@@ -12,6 +12,7 @@ use onceward_core::{
 use tokio::time::Instant;
 
 use crate::claim::Claim;
+use crate::client::Client;
 use crate::error::ClientError;
 use crate::identifiers::derived_key;
 use crate::outcome::Lost;
@@ -19,7 +20,7 @@ use crate::outcome::Lost;
 /// Handed to the work: who owns the identity, what a predecessor left, and whether it still holds.
 ///
 /// Cheap to clone. It may outlive the execution; its calls then answer as the store decides.
-pub struct Context<B> {
+pub struct Context<B = Client> {
     claim: Arc<Claim<B>>,
 }
 

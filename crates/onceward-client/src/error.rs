@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use onceward::StoreError;
 use onceward_core::{BackendError, BadInput};
 
 /// Why an operation got no outcome.
@@ -57,6 +58,12 @@ impl ClientError {
 impl From<BadInput> for ClientError {
     fn from(bad: BadInput) -> Self {
         BackendError::from(bad).into()
+    }
+}
+
+impl From<StoreError> for ClientError {
+    fn from(error: StoreError) -> Self {
+        BackendError::from(error).into()
     }
 }
 

@@ -9,6 +9,7 @@ use onceward_core::{
 };
 use tracing::Instrument as _;
 
+use crate::client::Client;
 use crate::context::Context;
 use crate::identifiers::ShortHash;
 use crate::outcome::{ExecuteError, Executed, ExecutionResult};
@@ -36,7 +37,7 @@ impl OnFailure {
     }
 }
 
-/// Settings of executions, and the store they run over. Made by `Client::execution`, or by
+/// Settings of executions, and the store they run over. Made by [`Client::execution`], or by
 /// [`Execution::over`] for any [`Backend`]. Reuse it: executing borrows it.
 ///
 /// Defaults: lease 30 s, retention 24 h, policy takeover, no wait, no hints. What happens when
@@ -60,7 +61,7 @@ impl OnFailure {
 /// The lease is counted from when the request was sent (S6), and renewed at a third of it by a
 /// task of its own: work must not block its thread (use `spawn_blocking`), or nothing renews on a
 /// single-threaded runtime.
-pub struct Execution<B> {
+pub struct Execution<B = Client> {
     pub(crate) backend: B,
     pub(crate) namespace: String,
     pub(crate) lease: Millis,

@@ -1,19 +1,90 @@
-//! Async Onceward client.
+//! Runs work once per key, and answers every retry with the first result.
+//!
+//! One URL chooses the store, one API serves all: `mem://` in this process,
+//! `onceward://host:port/namespace` over TCP, `onceward+unix:///path?namespace=name` over a Unix
+//! socket.
+//!
+//! ```
+//! use onceward_client::{Client, Executed, ScopedKeyBuf, fingerprint_of};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::open("mem://orders")?;
+//! let payload = r#"{"sku":"A-17","quantity":2}"#;
+//! let key = ScopedKeyBuf::new("customer-7", "8f14e45f")?;
+//!
+//! // The first request runs the work ...
+//! let first = client
+//!     .execute(key.clone(), fingerprint_of(payload), |run| async move {
+//!         // ... and hands this key to any system downstream that takes one.
+//!         let _downstream_key = run.derived_key();
+//!         Ok::<_, std::io::Error>((201, "order 1"))
+//!     })
+//!     .await?;
+//! let Executed::Ran(first) = first else { panic!("nobody else asked") };
+//!
+//! // ... its retry does not, and gets the same result.
+//! let retry = client
+//!     .execute(key.clone(), fingerprint_of(payload), |_| async {
+//!         Err::<(), _>(std::io::Error::other("this is not run"))
+//!     })
+//!     .await?;
+//! let Executed::Replayed(replayed) = retry else { panic!("the work is done") };
+//! assert_eq!(replayed.result, first.result);
+//!
+//! // The same key with another payload is refused.
+//! let other = client
+//!     .execute(key, fingerprint_of("something else"), |_| async {
+//!         Ok::<_, std::io::Error>(())
+//!     })
+//!     .await?;
+//! assert_eq!(other, Executed::Mismatch);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Client::execute`] is the main road; [`Execution`] has its settings and says what happens to
+//! work that errs, panics, is dropped, loses its lease or finds the store unavailable. The single
+//! operations are methods of [`Client`], and its `Backend` is the port that middleware knows.
+//! What a fence does not protect is a side effect already fired: hand
+//! [`Context::derived_key`] or [`Context::fence`] on.
 
+mod builder;
 mod claim;
+mod client;
+mod connection;
 mod context;
+mod dial;
+mod embedded;
 mod error;
 mod execution;
 mod identifiers;
 mod keeper;
 mod outcome;
+mod remote;
+mod reply;
 mod retry;
 mod run;
 mod span;
 mod unfinished;
+mod url;
 
+pub use builder::ClientBuilder;
+pub use client::{Client, Pong};
 pub use context::{CheckpointError, Context};
 pub use error::{ClientError, OpenError};
 pub use execution::{Execution, OnFailure};
 pub use identifiers::{attempt_id, derived_key, fingerprint_of};
 pub use outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
+pub use url::PORT_DEFAULT;
+
+// The words of the API's own signatures, so that a service needs this crate alone.
+pub use onceward_core::{
+    Abandon, AbandonOutcome, Acquired, AttemptId, Backend, BackendError, BadInput, Begin,
+    BeginOutcome, Body, Certainty, CheckpointOutcome, Checkpointed, Complete, CompleteOutcome,
+    Completed, Digest, Fence, Fingerprint, Forget, ForgetOutcome, Get, GetOutcome, Identity,
+    ListEntry, ListPage, ListQuery, Metadata, MetadataBuf, Millis, Namespace, NotKept, PageCursor,
+    Policy, Refusal, Renew, RenewOutcome, Replay, Resolve, ResolveOutcome, ResultRef,
+    SaveCheckpoint, ScopedKey, ScopedKeyBuf, StateName, Stats, StatsRow, StoredResult, Token,
+    TokenParseError, Verdict,
+};

@@ -293,7 +293,7 @@ async fn a_dropped_execution_leaves_what_is_stated() {
     let complete_hangs =
         || Fake::new().complete(ok(CompleteOutcome::Completed { not_kept: None }).after(1_000_000));
     #[rustfmt::skip]
-    let cases: [(&str, Fake, P, Option<On>, bool, &[&str]); 6] = [
+    let cases: [(_, _, _, _, _, &[&str]); 6] = [
         ("running, takeover: the lease decides", Fake::new(), P::Takeover, None, true,
             &["begin wait 0", "renew"]),
         ("running, in doubt", Fake::new(), P::InDoubt, None, true,

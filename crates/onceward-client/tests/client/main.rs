@@ -1,5 +1,6 @@
 //! The client from outside: executions over a scripted backend, over an embedded store and over
 //! connections that fail.
 
+mod embedded;
 mod execute;
 mod fake;

@@ -1,0 +1,129 @@
+//! How a client is set up.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::client::Client;
+use crate::error::OpenError;
+use crate::url;
+
+/// Most requests in flight that may be configured; servers allow no more (S20).
+const IN_FLIGHT_MAX_CEILING: usize = 65_536;
+
+/// What a client over a connection insists on.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) retries_max: u32,
+    pub(crate) pause_min: Duration,
+    pub(crate) pause_max: Duration,
+    pub(crate) in_flight_max: usize,
+    pub(crate) credential: Bytes,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(1),
+            request_timeout: Duration::from_millis(500),
+            retries_max: 10,
+            pause_min: Duration::from_millis(10),
+            pause_max: Duration::from_millis(500),
+            in_flight_max: 1_024,
+            credential: Bytes::new(),
+        }
+    }
+}
+
+/// A client to be. Made by [`Client::builder`].
+///
+/// The options speak of connections; a `mem://` client has none and ignores them.
+#[derive(Clone)]
+#[must_use]
+pub struct ClientBuilder {
+    url: String,
+    options: Options,
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither the URL, which may wrongly hold a password, nor the credential (S16).
+        f.debug_struct("ClientBuilder")
+            .field("connect_timeout", &self.options.connect_timeout)
+            .field("request_timeout", &self.options.request_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientBuilder {
+    pub(crate) fn new(url: &str) -> Self {
+        Self { url: url.to_owned(), options: Options::default() }
+    }
+
+    /// How long one connection may take to stand, name resolution and HELLO included. Default 1 s.
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.options.connect_timeout = timeout;
+        self
+    }
+
+    /// How long one request may take, besides its own wait. Default 500 ms.
+    pub const fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.options.request_timeout = timeout;
+        self
+    }
+
+    /// How often an operation that got no answer is repeated, with the same attempt id or token,
+    /// before its deadline. Default 10; 0 makes every operation a single attempt.
+    pub const fn retries_max(mut self, retries: u32) -> Self {
+        self.options.retries_max = retries;
+        self
+    }
+
+    /// The first and the longest pause between attempts, and between connections; each is about
+    /// twice the one before, plus up to its own length at random. Default 10 ms to 500 ms.
+    pub const fn back_off(mut self, min: Duration, max: Duration) -> Self {
+        self.options.pause_min = min;
+        self.options.pause_max = max;
+        self
+    }
+
+    /// Most requests in flight on the connection; further ones queue in the client. Default 1,024,
+    /// and never more than the server states. Of these at most 7 in 8 may be requests that wait,
+    /// so that the owner they wait for can still complete over the same connection.
+    pub const fn in_flight_max(mut self, requests: usize) -> Self {
+        self.options.in_flight_max = requests;
+        self
+    }
+
+    /// Proof of who the client is, sent with HELLO. Read it from a file or the environment, not
+    /// from a command line. Default none.
+    pub fn credential(mut self, credential: impl Into<Bytes>) -> Self {
+        self.options.credential = credential.into();
+        self
+    }
+
+    /// The client. Connects on first use; starts the store of a `mem://` URL at once.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(self) -> Result<Client, OpenError> {
+        let target = url::parse(&self.url)?;
+        let options = self.options;
+        if !(2..=IN_FLIGHT_MAX_CEILING).contains(&options.in_flight_max) {
+            return Err(OpenError::Option { name: "in_flight_max", accepted: "give 2 to 65536" });
+        }
+        if options.connect_timeout.is_zero() || options.request_timeout.is_zero() {
+            return Err(OpenError::Option { name: "a timeout", accepted: "give more than zero" });
+        }
+        if options.pause_min.is_zero() || options.pause_min > options.pause_max {
+            return Err(OpenError::Option {
+                name: "back_off",
+                accepted: "give a first pause of more than zero and no more than the longest",
+            });
+        }
+        Client::of_target(target, options)
+    }
+}

@@ -1,0 +1,389 @@
+//! One handle for every kind of store.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use onceward::Store;
+use onceward_core::{
+    Abandon, AbandonOutcome, Backend, BackendError, BadInput, Begin, BeginOutcome,
+    CheckpointOutcome, Complete, CompleteOutcome, Fingerprint, Forget, ForgetOutcome, Get,
+    GetOutcome, Identity, ListPage, ListQuery, Millis, Namespace, Renew, RenewOutcome, Resolve,
+    ResolveOutcome, SaveCheckpoint, ScopedKey, ScopedKeyBuf, Stats,
+};
+use onceward_proto::Request;
+use tokio::time::Instant;
+
+use crate::builder::{ClientBuilder, Options};
+use crate::context::Context;
+use crate::embedded::Embedded;
+use crate::error::{ClientError, OpenError};
+use crate::execution::Execution;
+use crate::identifiers::derived_key;
+use crate::outcome::{ExecuteError, Executed, ExecutionResult};
+use crate::remote::Remote;
+use crate::reply::Reply;
+use crate::url::{Address, Target};
+
+/// A store, embedded or remote, bound to one namespace.
+///
+/// Clones share one connection, which is made on first use, multiplexed and made anew when lost;
+/// dropping the last clone ends it. Runs on any tokio runtime with I/O and time enabled.
+///
+/// # Retries
+/// An operation that gets no answer, because the connection was lost, timed out or could not be
+/// made, or because the store said Unavailable, is repeated with pauses that grow, until its
+/// deadline (connect timeout + request timeout + its own wait) or until the retries are used up.
+/// Each repeat is the same request but for what is left of its wait: a begin keeps its attempt
+/// id, a token operation its token, so the store takes it for the same call (S3). What a repeat
+/// answers may differ from what the lost reply said, and means the same: AlreadyCompleted for
+/// Completed; Fenced or Gone after an abandon, a resolve or a forget that was done.
+///
+/// Dropping an operation's future gives up its answer, not its effect. A wait ends then, at the
+/// server too.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    namespace: String,
+    store: Kind,
+}
+
+enum Kind {
+    Embedded(Embedded),
+    Remote(Box<Remote>),
+}
+
+/// What a ping tells.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Pong {
+    /// From asking to answer.
+    pub round_trip: Duration,
+    /// Changes whenever the store may have lost its memory of keys.
+    pub boot_epoch: u64,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.inner.store {
+            Kind::Embedded(_) => "embedded",
+            Kind::Remote(_) => "remote",
+        };
+        f.debug_struct("Client")
+            .field("namespace", &self.inner.namespace)
+            .field("store", &kind)
+            .finish()
+    }
+}
+
+impl Client {
+    /// A client with default options for one of
+    ///
+    /// - `mem://` or `mem://NAMESPACE`: a store of its own in this process, with one thread that
+    ///   ends its leases and waits,
+    /// - `onceward://HOST[:PORT][/NAMESPACE]`: a server over TCP, port 7977 unless named,
+    /// - `onceward+unix:///PATH[?namespace=NAME]`: a server over a Unix socket.
+    ///
+    /// The namespace is `default` unless named. A credential does not go into the URL but to
+    /// [`ClientBuilder::credential`].
+    ///
+    /// # Errors
+    /// See [`OpenError`]. That a server is there shows on first use.
+    pub fn open(url: &str) -> Result<Self, OpenError> {
+        Self::builder(url).open()
+    }
+
+    /// The same with options.
+    pub fn builder(url: &str) -> ClientBuilder {
+        ClientBuilder::new(url)
+    }
+
+    /// A client over a store of this process. Its owner ticks it (see [`onceward::Ticker`]), or
+    /// waits and leases end only when something else happens.
+    ///
+    /// # Errors
+    /// As [`Namespace::new`].
+    pub fn embedded(store: Store, namespace: &str) -> Result<Self, BadInput> {
+        let namespace = Namespace::new(namespace)?.as_str().to_owned();
+        Ok(Self::of(namespace, Kind::Embedded(Embedded::over(store))))
+    }
+
+    pub(crate) fn of_target(target: Target, options: Options) -> Result<Self, OpenError> {
+        let Target { address, namespace } = target;
+        let store = match address {
+            Address::Memory => Kind::Embedded(Embedded::start()?),
+            Address::Tcp { .. } | Address::Unix { .. } => {
+                Kind::Remote(Box::new(Remote::new(address, namespace.clone(), options)))
+            }
+        };
+        Ok(Self::of(namespace, store))
+    }
+
+    fn of(namespace: String, store: Kind) -> Self {
+        Self { inner: Arc::new(Inner { namespace, store }) }
+    }
+
+    /// The namespace of every operation.
+    #[must_use]
+    pub fn namespace(&self) -> Namespace<'_> {
+        Namespace::new(&self.inner.namespace).expect("checked when it was set")
+    }
+
+    fn identity<'a>(&'a self, key: ScopedKey<'a>) -> Identity<'a> {
+        key.within(self.namespace())
+    }
+
+    /// The key for calls downstream on behalf of `key`; see [`derived_key`].
+    #[must_use]
+    pub fn derived_key(&self, key: ScopedKey<'_>) -> String {
+        derived_key(self.identity(key))
+    }
+
+    /// Executions with settings of their own.
+    #[must_use]
+    pub fn execution(&self) -> Execution<Self> {
+        Execution::new(self.clone(), self.namespace())
+    }
+
+    /// Runs `work` unless the key's work is done, running or in doubt, with the defaults of
+    /// [`Execution`].
+    ///
+    /// # Errors
+    /// See [`ExecuteError`].
+    ///
+    /// # Panics
+    /// As [`Execution::execute`].
+    pub async fn execute<W, F, T, E>(
+        &self,
+        key: impl Into<ScopedKeyBuf>,
+        fingerprint: impl Into<Fingerprint>,
+        work: W,
+    ) -> Result<Executed, ExecuteError<E>>
+    where
+        W: FnOnce(Context<Self>) -> F,
+        F: Future<Output = Result<T, E>>,
+        T: Into<ExecutionResult>,
+    {
+        self.execution().execute(key, fingerprint, work).await
+    }
+
+    /// Asks to execute an identity once. Waits as long as the request says.
+    ///
+    /// # Errors
+    /// See [`ClientError`], here and below.
+    pub async fn begin(
+        &self,
+        key: ScopedKey<'_>,
+        request: &Begin,
+    ) -> Result<BeginOutcome<Bytes>, ClientError> {
+        match &self.inner.store {
+            Kind::Embedded(embedded) => embedded.begin(self.identity(key), request).await,
+            Kind::Remote(remote) => {
+                let ask = |wait| Request::Begin { key, begin: Begin { wait, ..*request } };
+                match remote.ask(request.wait, ask).await? {
+                    Reply::Begin(outcome) => Ok(outcome),
+                    other => Err(other.into_error()),
+                }
+            }
+        }
+    }
+
+    /// Looks without acting. Waits as long as the request says.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn get(
+        &self,
+        key: ScopedKey<'_>,
+        request: &Get,
+    ) -> Result<GetOutcome<Bytes>, ClientError> {
+        match &self.inner.store {
+            Kind::Embedded(embedded) => embedded.get(self.identity(key), request).await,
+            Kind::Remote(remote) => {
+                let ask = |wait| Request::Get { key, get: Get { wait } };
+                match remote.ask(request.wait, ask).await? {
+                    Reply::Get(outcome) => Ok(outcome),
+                    other => Err(other.into_error()),
+                }
+            }
+        }
+    }
+
+    /// Asks whether the store is there.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn ping(&self) -> Result<Pong, ClientError> {
+        let asked = Instant::now();
+        let boot_epoch = match &self.inner.store {
+            Kind::Embedded(embedded) => embedded.store.boot_epoch(),
+            Kind::Remote(remote) => match remote.ask(Millis::ZERO, |_| ping()).await? {
+                Reply::Pong => remote.boot_epoch().await?,
+                other => return Err(other.into_error()),
+            },
+        };
+        Ok(Pong { round_trip: asked.elapsed(), boot_epoch })
+    }
+
+    /// Lists entries page by page. Needs the operate right.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn list(&self, query: &ListQuery) -> Result<ListPage, ClientError> {
+        match &self.inner.store {
+            Kind::Embedded(embedded) => Ok(embedded.store.list(self.namespace(), query)?),
+            Kind::Remote(remote) => {
+                match remote.ask(Millis::ZERO, |_| Request::List(*query)).await? {
+                    Reply::List(page) => Ok(page),
+                    other => Err(other.into_error()),
+                }
+            }
+        }
+    }
+
+    /// Figures of the whole store. Needs the operate right where it is remote.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn stats(&self) -> Result<Stats, ClientError> {
+        match &self.inner.store {
+            Kind::Embedded(embedded) => Ok(embedded.store.stats()),
+            Kind::Remote(remote) => match remote.ask(Millis::ZERO, |_| Request::Stats).await? {
+                Reply::Stats(stats) => Ok(*stats),
+                other => Err(other.into_error()),
+            },
+        }
+    }
+}
+
+const fn ping<'r>() -> Request<'r> {
+    Request::Ping { echo: 0 }
+}
+
+macro_rules! operations {
+    ($($(#[doc = $doc:literal])+ $name:ident($request:ty) -> $outcome:ty {
+        $store:ident, $variant:ident { $field:ident }, $reply:ident
+    })+) => {
+        impl Client {$(
+            $(#[doc = $doc])+
+            ///
+            /// # Errors
+            /// See [`ClientError`].
+            pub async fn $name(
+                &self,
+                key: ScopedKey<'_>,
+                request: &$request,
+            ) -> Result<$outcome, ClientError> {
+                match &self.inner.store {
+                    Kind::Embedded(embedded) => {
+                        Ok(embedded.store.$store(self.identity(key), request)?.value)
+                    }
+                    Kind::Remote(remote) => {
+                        let ask = |_| Request::$variant { key, $field: *request };
+                        match remote.ask(Millis::ZERO, ask).await? {
+                            Reply::$reply(outcome) => Ok(outcome),
+                            other => Err(other.into_error()),
+                        }
+                    }
+                }
+            }
+        )+}
+    };
+}
+
+operations! {
+    /// Ends an acquisition with a result. One that no frame of the connection can carry goes
+    /// without its body, as declined (S20).
+    complete(Complete<'_>) -> CompleteOutcome { complete, Complete { complete }, Complete }
+    /// Gives an acquisition up.
+    abandon(Abandon) -> AbandonOutcome { abandon, Abandon { abandon }, Abandon }
+    /// Starts the lease anew. Count it from when this was called (S6).
+    renew(Renew) -> RenewOutcome { renew, Renew { renew }, Renew }
+    /// Leaves bytes for a successor (S19).
+    checkpoint(SaveCheckpoint<'_>) -> CheckpointOutcome { checkpoint, Checkpoint { checkpoint }, Checkpoint }
+    /// Ends a doubt. Needs the operate right.
+    resolve(Resolve<'_>) -> ResolveOutcome { resolve, Resolve { resolve }, Resolve }
+    /// Makes an identity absent. Needs the operate right.
+    forget(Forget) -> ForgetOutcome { forget, Forget { forget }, Forget }
+}
+
+/// With the retries that [`Client`] describes.
+impl Backend for Client {
+    type Bytes = Bytes;
+
+    async fn begin(
+        &self,
+        key: ScopedKey<'_>,
+        request: &Begin,
+    ) -> Result<BeginOutcome<Bytes>, BackendError> {
+        Ok(Self::begin(self, key, request).await?)
+    }
+
+    async fn complete(
+        &self,
+        key: ScopedKey<'_>,
+        request: &Complete<'_>,
+    ) -> Result<CompleteOutcome, BackendError> {
+        Ok(Self::complete(self, key, request).await?)
+    }
+
+    async fn abandon(
+        &self,
+        key: ScopedKey<'_>,
+        request: &Abandon,
+    ) -> Result<AbandonOutcome, BackendError> {
+        Ok(Self::abandon(self, key, request).await?)
+    }
+
+    async fn renew(
+        &self,
+        key: ScopedKey<'_>,
+        request: &Renew,
+    ) -> Result<RenewOutcome, BackendError> {
+        Ok(Self::renew(self, key, request).await?)
+    }
+
+    async fn checkpoint(
+        &self,
+        key: ScopedKey<'_>,
+        request: &SaveCheckpoint<'_>,
+    ) -> Result<CheckpointOutcome, BackendError> {
+        Ok(Self::checkpoint(self, key, request).await?)
+    }
+
+    async fn get(
+        &self,
+        key: ScopedKey<'_>,
+        request: &Get,
+    ) -> Result<GetOutcome<Bytes>, BackendError> {
+        Ok(Self::get(self, key, request).await?)
+    }
+
+    async fn resolve(
+        &self,
+        key: ScopedKey<'_>,
+        request: &Resolve<'_>,
+    ) -> Result<ResolveOutcome, BackendError> {
+        Ok(Self::resolve(self, key, request).await?)
+    }
+
+    async fn forget(
+        &self,
+        key: ScopedKey<'_>,
+        request: &Forget,
+    ) -> Result<ForgetOutcome, BackendError> {
+        Ok(Self::forget(self, key, request).await?)
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<ListPage, BackendError> {
+        Ok(Self::list(self, query).await?)
+    }
+
+    async fn stats(&self) -> Result<Stats, BackendError> {
+        Ok(Self::stats(self).await?)
+    }
+}

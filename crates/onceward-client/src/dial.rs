@@ -1,0 +1,184 @@
+//! Makes a connection: socket, HELLO, and the two tasks that move bytes.
+
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use onceward_core::Namespace;
+use onceward_proto::{ClientConfig, ClientConn, Hello, Received, Reply};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::connection::Connection;
+use crate::error::ClientError;
+use crate::reply::error_of;
+use crate::url::Address;
+
+/// Room for each read; a longer frame gets as much as it needs.
+const READ_BYTES: usize = 16 * 1024;
+/// A buffer grown beyond this is given back once it is empty.
+const BUFFER_BYTES_KEPT: usize = 256 * 1024;
+/// How long the last bytes of a client that is gone may take to leave.
+const LAST_WRITE_MAX: Duration = Duration::from_secs(1);
+
+/// What HELLO says.
+pub(crate) struct Introduction<'a> {
+    pub(crate) namespace: Namespace<'a>,
+    pub(crate) credential: &'a [u8],
+    pub(crate) in_flight_max: usize,
+}
+
+/// Connects, is welcomed, and starts the tasks on the current runtime.
+pub(crate) async fn dial(
+    address: &Address,
+    introduction: &Introduction<'_>,
+) -> Result<Arc<Connection>, ClientError> {
+    let failed = |error: io::Error| ClientError::unavailable(format!("cannot connect: {error}"));
+    match address {
+        Address::Tcp { host, port } => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(failed)?;
+            stream.set_nodelay(true).map_err(failed)?;
+            let (input, output) = stream.into_split();
+            open(input, output, introduction).await
+        }
+        Address::Unix { path } => dial_unix(path, introduction).await,
+        Address::Memory => Err(ClientError::unavailable("mem:// has no connection")),
+    }
+}
+
+#[cfg(unix)]
+async fn dial_unix(
+    path: &Path,
+    introduction: &Introduction<'_>,
+) -> Result<Arc<Connection>, ClientError> {
+    let stream = tokio::net::UnixStream::connect(path)
+        .await
+        .map_err(|error| ClientError::unavailable(format!("cannot connect: {error}")))?;
+    let (input, output) = stream.into_split();
+    open(input, output, introduction).await
+}
+
+#[cfg(not(unix))]
+async fn dial_unix(_: &Path, _: &Introduction<'_>) -> Result<Arc<Connection>, ClientError> {
+    let message = "this platform has no Unix sockets".to_owned();
+    Err(ClientError::Protocol { message })
+}
+
+async fn open(
+    mut input: impl AsyncRead + Send + Unpin + 'static,
+    mut output: impl AsyncWrite + Send + Unpin + 'static,
+    introduction: &Introduction<'_>,
+) -> Result<Arc<Connection>, ClientError> {
+    let mut buffer = BytesMut::new();
+    let conn = introduce(&mut input, &mut output, &mut buffer, introduction).await?;
+    let connection = Arc::new(Connection::new(conn, introduction.in_flight_max));
+    let reader = tokio::spawn(read(input, buffer, EndsConnection(Arc::clone(&connection))));
+    let writer = tokio::spawn(write(output, EndsConnection(Arc::clone(&connection))));
+    connection.owns(vec![reader.abort_handle(), writer.abort_handle()]);
+    Ok(connection)
+}
+
+/// Says HELLO and reads the welcome.
+async fn introduce(
+    input: &mut (impl AsyncRead + Unpin),
+    output: &mut (impl AsyncWrite + Unpin),
+    buffer: &mut BytesMut,
+    introduction: &Introduction<'_>,
+) -> Result<ClientConn, ClientError> {
+    let lost = |error: io::Error| ClientError::unavailable(format!("lost at HELLO: {error}"));
+    let mut conn = ClientConn::new(&ClientConfig::default());
+    let mut hello = Vec::new();
+    conn.hello(&Hello::new(introduction.namespace, introduction.credential), &mut hello);
+    output.write_all(&hello).await.map_err(lost)?;
+    loop {
+        let received = conn
+            .next(buffer)
+            .map_err(|error| ClientError::Protocol { message: error.to_string() })?;
+        if let Some((received, size)) = received {
+            match received {
+                Received::Reply { reply: Reply::Welcome(_), .. } => {
+                    buffer.advance(size);
+                    return Ok(conn);
+                }
+                Received::Reply { reply: Reply::Error(error), .. } | Received::Closing(error) => {
+                    return Err(error_of(&error));
+                }
+                Received::Reply { .. } => {
+                    let message = "the server did not answer HELLO".to_owned();
+                    return Err(ClientError::Protocol { message });
+                }
+            }
+        }
+        let size = conn.frame_size(buffer);
+        if !fill(input, buffer, size).await.map_err(lost)? {
+            return Err(ClientError::unavailable("the server closed the connection at HELLO"));
+        }
+    }
+}
+
+/// Reads at least one byte, with room for a frame of `size`; `false` at the end.
+async fn fill(
+    input: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+    size: usize,
+) -> io::Result<bool> {
+    buffer.reserve(size.saturating_sub(buffer.len()).max(READ_BYTES));
+    Ok(input.read_buf(buffer).await? > 0)
+}
+
+/// Held by each task: if it goes, however it goes, so does the connection. A runtime that ends
+/// drops its tasks without running them.
+struct EndsConnection(Arc<Connection>);
+
+impl Drop for EndsConnection {
+    fn drop(&mut self) {
+        self.0.end(ClientError::unavailable("the connection was lost"));
+    }
+}
+
+async fn read(mut input: impl AsyncRead + Unpin, mut buffer: BytesMut, connection: EndsConnection) {
+    let why = loop {
+        let size = match connection.0.receive(&buffer) {
+            Ok((consumed, size)) => {
+                buffer.advance(consumed);
+                size
+            }
+            Err(error) => break error,
+        };
+        if buffer.is_empty() && buffer.capacity() > BUFFER_BYTES_KEPT {
+            buffer = BytesMut::new();
+        }
+        match fill(&mut input, &mut buffer, size).await {
+            Ok(true) => {}
+            Ok(false) => break ClientError::unavailable("the server closed the connection"),
+            Err(error) => {
+                break ClientError::unavailable(format!("the connection was lost: {error}"));
+            }
+        }
+    };
+    connection.0.end(why);
+}
+
+async fn write(mut output: impl AsyncWrite + Unpin, connection: EndsConnection) {
+    let mut spare = Vec::new();
+    while let Some(batch) = connection.0.take_output(spare).await {
+        let mut writing = pin!(output.write_all(&batch));
+        let written = tokio::select! {
+            written = &mut writing => written,
+            () = connection.0.until_ended() => {
+                timeout(LAST_WRITE_MAX, writing).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = written {
+            connection.0.end(ClientError::unavailable(format!("the connection was lost: {error}")));
+            return;
+        }
+        spare = if batch.capacity() > BUFFER_BYTES_KEPT { Vec::new() } else { batch };
+    }
+    // The peer sees the end either way; this only says it sooner.
+    let _ = output.shutdown().await;
+}
