@@ -75,6 +75,34 @@ impl OutcomeCode {
         Self::Forgotten,
     ];
 
+    /// The word used in documents, on the command line and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Acquired => "acquired",
+            Self::Replay => "replay",
+            Self::InProgress => "in_progress",
+            Self::Mismatch => "mismatch",
+            Self::NeedFingerprint => "need_fingerprint",
+            Self::InDoubt => "in_doubt",
+            Self::Refused => "refused",
+            Self::Gone => "gone",
+            Self::Expired => "expired",
+            Self::Fenced => "fenced",
+            Self::Conflict => "conflict",
+            Self::Completed => "completed",
+            Self::AlreadyCompleted => "already_completed",
+            Self::Abandoned => "abandoned",
+            Self::Renewed => "renewed",
+            Self::Saved => "saved",
+            Self::Absent => "absent",
+            Self::Reserved => "reserved",
+            Self::Resolved => "resolved",
+            Self::Forgotten => "forgotten",
+        }
+    }
+
     /// `None` for a byte that this version does not know, and for every error.
     #[must_use]
     pub fn from_u8(byte: u8) -> Option<Self> {

@@ -61,7 +61,14 @@ mod operator;
 mod reply;
 mod reply_encoder;
 mod request;
+mod result_reply;
 mod server_conn;
+mod token_reply;
+
+#[cfg(test)]
+extern crate std;
+#[cfg(test)]
+mod tests;
 
 pub use client_conn::{ClientConfig, ClientConn, ClientError, Received, SendError};
 pub use code::{ErrorCode, OutcomeCode};

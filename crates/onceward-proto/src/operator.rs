@@ -72,10 +72,17 @@ fn decode_entry(body: &mut Cursor<'_>) -> Result<ListEntry, Malformed> {
 
 pub(crate) fn encode_stats(stats: &Stats, frame: &mut FrameWriter<'_>) {
     let rows = stats.rows();
+    encode_rows(rows.iter().map(|row| (row.name, row.value)), frame);
+}
+
+pub(crate) fn encode_rows<'r>(
+    rows: impl ExactSizeIterator<Item = (&'r str, u64)>,
+    frame: &mut FrameWriter<'_>,
+) {
     frame.u8(OutcomeCode::Ok.as_u8()).size16(rows.len());
-    for row in rows {
-        debug_assert!(row.name.len() <= usize::from(u8::MAX));
-        frame.u8(row.name.len() as u8).bytes(row.name.as_bytes()).u64(row.value);
+    for (name, value) in rows {
+        debug_assert!(name.len() <= usize::from(u8::MAX));
+        frame.u8(name.len() as u8).bytes(name.as_bytes()).u64(value);
     }
 }
 

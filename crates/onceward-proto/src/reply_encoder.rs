@@ -15,7 +15,7 @@ use crate::frame::{CONNECTION, Direction, FrameWriter};
 use crate::hello::Welcome;
 use crate::opcode::Opcode;
 use crate::operator::{encode_page, encode_stats};
-use crate::reply;
+use crate::{result_reply, token_reply};
 
 /// Encodes replies for one connection. Small and `Copy`, so that a store's closure can take it
 /// along and write an outcome that borrows from the store straight into the send buffer: one
@@ -92,7 +92,7 @@ impl ReplyEncoder {
             BeginOutcome::Replay(replay) => result_bytes(&replay.result),
             _ => 0, // A checkpoint is at most 64 KiB, which every frame holds.
         };
-        let encode = |frame: &mut FrameWriter<'_>| reply::encode_begin(outcome, frame);
+        let encode = |frame: &mut FrameWriter<'_>| result_reply::encode_begin(outcome, frame);
         if let Err(size) = self.write_bounded(Opcode::Begin, correlation, carried, out, encode) {
             self.too_large(Opcode::Begin, correlation, size, out);
         }
@@ -104,7 +104,7 @@ impl ReplyEncoder {
             GetOutcome::Completed(completed) => result_bytes(&completed.result),
             _ => 0,
         };
-        let encode = |frame: &mut FrameWriter<'_>| reply::encode_get(outcome, frame);
+        let encode = |frame: &mut FrameWriter<'_>| result_reply::encode_get(outcome, frame);
         if let Err(size) = self.write_bounded(Opcode::Get, correlation, carried, out, encode) {
             self.too_large(Opcode::Get, correlation, size, out);
         }
@@ -112,37 +112,37 @@ impl ReplyEncoder {
 
     /// Answers COMPLETE.
     pub fn complete(self, correlation: u64, outcome: CompleteOutcome, out: &mut Vec<u8>) {
-        let encode = |frame: &mut FrameWriter<'_>| reply::encode_complete(outcome, frame);
+        let encode = |frame: &mut FrameWriter<'_>| token_reply::encode_complete(outcome, frame);
         Self::write(Opcode::Complete, correlation, out, encode);
     }
 
     /// Answers ABANDON.
     pub fn abandon(self, correlation: u64, outcome: AbandonOutcome, out: &mut Vec<u8>) {
-        let encode = |frame: &mut FrameWriter<'_>| reply::encode_abandon(outcome, frame);
+        let encode = |frame: &mut FrameWriter<'_>| token_reply::encode_abandon(outcome, frame);
         Self::write(Opcode::Abandon, correlation, out, encode);
     }
 
     /// Answers RENEW.
     pub fn renew(self, correlation: u64, outcome: RenewOutcome, out: &mut Vec<u8>) {
-        let encode = |frame: &mut FrameWriter<'_>| reply::encode_renew(outcome, frame);
+        let encode = |frame: &mut FrameWriter<'_>| token_reply::encode_renew(outcome, frame);
         Self::write(Opcode::Renew, correlation, out, encode);
     }
 
     /// Answers CHECKPOINT.
     pub fn checkpoint(self, correlation: u64, outcome: CheckpointOutcome, out: &mut Vec<u8>) {
-        let encode = |frame: &mut FrameWriter<'_>| reply::encode_checkpoint(outcome, frame);
+        let encode = |frame: &mut FrameWriter<'_>| token_reply::encode_checkpoint(outcome, frame);
         Self::write(Opcode::Checkpoint, correlation, out, encode);
     }
 
     /// Answers RESOLVE.
     pub fn resolve(self, correlation: u64, outcome: ResolveOutcome, out: &mut Vec<u8>) {
-        let encode = |frame: &mut FrameWriter<'_>| reply::encode_resolve(outcome, frame);
+        let encode = |frame: &mut FrameWriter<'_>| token_reply::encode_resolve(outcome, frame);
         Self::write(Opcode::Resolve, correlation, out, encode);
     }
 
     /// Answers FORGET.
     pub fn forget(self, correlation: u64, outcome: ForgetOutcome, out: &mut Vec<u8>) {
-        let encode = |frame: &mut FrameWriter<'_>| reply::encode_forget(outcome, frame);
+        let encode = |frame: &mut FrameWriter<'_>| token_reply::encode_forget(outcome, frame);
         Self::write(Opcode::Forget, correlation, out, encode);
     }
 

@@ -141,7 +141,6 @@ pub struct ServerConn {
     state: State,
     /// Of the server before HELLO, agreed by both from then on.
     body_bytes_max: u32,
-    version: u16,
 }
 
 impl ServerConn {
@@ -150,7 +149,7 @@ impl ServerConn {
     pub fn new(config: &ServerConfig) -> Self {
         let body_bytes_max =
             config.body_bytes_max.clamp(BODY_BYTES_MAX_FLOOR, BODY_BYTES_MAX_CEILING);
-        Self { state: State::Stranger, body_bytes_max, version: 0 }
+        Self { state: State::Stranger, body_bytes_max }
     }
 
     /// Reads one frame from the front of `input`, and its size, to advance by. `Ok(None)` means
@@ -243,7 +242,6 @@ impl ServerConn {
     pub fn accept(&mut self, negotiated: Negotiated, greeting: &Greeting, out: &mut Vec<u8>) {
         let Negotiated { correlation, version, features, body_bytes_max } = negotiated;
         self.state = State::Open;
-        self.version = version;
         self.body_bytes_max = body_bytes_max;
         let welcome = Welcome {
             version,
