@@ -1,0 +1,112 @@
+//! What was measured, for people and for programs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// One value of one run.
+#[derive(Clone, Debug)]
+pub struct Measurement {
+    /// What was measured.
+    pub name: String,
+    /// Its unit.
+    pub unit: &'static str,
+    /// How much.
+    pub value: f64,
+}
+
+impl Measurement {
+    /// A value with its name and unit.
+    #[must_use]
+    pub fn new(name: impl Into<String>, unit: &'static str, value: f64) -> Self {
+        Self { name: name.into(), unit, value }
+    }
+}
+
+/// One measured quantity over several runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figure {
+    /// What was measured.
+    pub name: String,
+    /// Its unit.
+    pub unit: &'static str,
+    /// One value per run, in order.
+    pub runs: Vec<f64>,
+}
+
+impl Figure {
+    /// A figure without runs yet.
+    #[must_use]
+    pub fn new(name: impl Into<String>, unit: &'static str) -> Self {
+        Self { name: name.into(), unit, runs: Vec::new() }
+    }
+
+    /// The middle run; of an even number the lower of the two. `None` without runs.
+    #[must_use]
+    pub fn median(&self) -> Option<f64> {
+        let mut sorted = self.runs.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+    }
+
+    fn spread(&self) -> (f64, f64) {
+        let low = self.runs.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = self.runs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        (low, high)
+    }
+}
+
+/// All figures of a benchmark, with what one must know to repeat it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Sizes and settings, name and value.
+    pub settings: Vec<(String, String)>,
+    /// What was measured.
+    pub figures: Vec<Figure>,
+}
+
+impl Report {
+    /// Notes a setting.
+    pub fn setting(&mut self, name: &str, value: impl fmt::Display) {
+        self.settings.push((name.into(), value.to_string()));
+    }
+
+    /// Adds the values of one run, matched to the figures by name.
+    pub fn add_run(&mut self, values: Vec<Measurement>) {
+        for Measurement { name, unit, value } in values {
+            match self.figures.iter_mut().find(|figure| figure.name == name) {
+                Some(figure) => figure.runs.push(value),
+                None => self.figures.push(Figure { name, unit, runs: vec![value] }),
+            }
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.settings {
+            writeln!(f, "{name}: {value}")?;
+        }
+        writeln!(f, "{:<44} {:>12} {:>12} {:>12}  unit", "figure", "median", "min", "max")?;
+        for figure in &self.figures {
+            let (low, high) = figure.spread();
+            let median = figure.median().unwrap_or(f64::NAN);
+            let unit = figure.unit;
+            writeln!(f, "{:<44} {median:>12.1} {low:>12.1} {high:>12.1}  {unit}", figure.name)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_a_run_that_happened() {
+        let figure = |runs: &[f64]| Figure { runs: runs.to_vec(), ..Figure::new("f", "ns") };
+        assert_eq!(figure(&[]).median(), None);
+        assert_eq!(figure(&[3.0, 1.0, 2.0]).median(), Some(2.0));
+        assert_eq!(figure(&[4.0, 1.0]).median(), Some(1.0));
+    }
+}
