@@ -222,7 +222,7 @@ impl Client {
         let boot_epoch = match &self.inner.store {
             Kind::Embedded(embedded) => embedded.store.boot_epoch(),
             Kind::Remote(remote) => match remote.ask(Millis::ZERO, |_| ping()).await? {
-                Reply::Pong => remote.boot_epoch().await?,
+                Reply::Pong { boot_epoch } => boot_epoch,
                 other => return Err(other.into_error()),
             },
         };

@@ -33,7 +33,7 @@ pub(crate) struct Connection {
     in_flight: Arc<Semaphore>,
     /// A part of `in_flight` only, lest those who wait for an owner keep it from completing.
     waiting: Arc<Semaphore>,
-    pub(crate) boot_epoch: u64,
+    boot_epoch: u64,
 }
 
 struct State {
@@ -213,7 +213,7 @@ impl Connection {
                     drop(state);
                     if let Some(pending) = pending {
                         // A caller that has gone wants no reply.
-                        let _ = pending.caller.send(Reply::of(reply));
+                        let _ = pending.caller.send(Reply::of(reply, self.boot_epoch));
                     }
                 }
                 // Another connection may do: the server closed this one, for its own reasons.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use onceward_core::{Backend, RenewOutcome};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::Instrument as _;
 
 use crate::claim::Claim;
 use crate::outcome::Lost;
@@ -21,9 +22,10 @@ pub(crate) struct Keeper(JoinHandle<()>);
 
 impl Keeper {
     pub(crate) fn start<B: Backend<Bytes = Bytes> + 'static>(claim: Arc<Claim<B>>) -> Self {
-        Self(tokio::spawn(async move {
+        let keeping = async move {
             tokio::join!(renew(&claim), watch_lease(&claim));
-        }))
+        };
+        Self(tokio::spawn(keeping.in_current_span()))
     }
 }
 

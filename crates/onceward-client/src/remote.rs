@@ -87,11 +87,6 @@ impl Remote {
         }
     }
 
-    /// The server's boot epoch, as told when the connection was made.
-    pub(crate) async fn boot_epoch(&self) -> Result<u64, ClientError> {
-        Ok(self.connection().await?.boot_epoch)
-    }
-
     fn current(&self) -> MutexGuard<'_, Option<Arc<Connection>>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }

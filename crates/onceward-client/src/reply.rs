@@ -12,7 +12,7 @@ use crate::error::ClientError;
 
 /// What a request got: an outcome of its own kind, or an error.
 pub(crate) enum Reply {
-    Pong,
+    Pong { boot_epoch: u64 },
     Begin(BeginOutcome<Bytes>),
     Complete(CompleteOutcome),
     Abandon(AbandonOutcome),
@@ -27,11 +27,13 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
+    /// `boot_epoch` is that of the connection's server.
+    ///
     /// Copies the bytes: a slice of the read buffer would hold all of it while the caller keeps a
     /// small result.
-    pub(crate) fn of(reply: proto::Reply<'_>) -> Self {
+    pub(crate) fn of(reply: proto::Reply<'_>, boot_epoch: u64) -> Self {
         match reply {
-            proto::Reply::Pong { .. } => Self::Pong,
+            proto::Reply::Pong { .. } => Self::Pong { boot_epoch },
             proto::Reply::Begin(outcome) => Self::Begin(outcome.map(Bytes::copy_from_slice)),
             proto::Reply::Complete(outcome) => Self::Complete(outcome),
             proto::Reply::Abandon(outcome) => Self::Abandon(outcome),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use onceward_core::{Abandon, Backend, Begin, BeginOutcome, Certainty, Millis, ScopedKeyBuf};
 use tokio::runtime::Handle;
+use tracing::Instrument as _;
 
 use crate::claim::Claim;
 use crate::outcome::ExecutionResult;
@@ -30,7 +31,7 @@ impl<B: Backend<Bytes = Bytes> + 'static> Drop for Unfinished<B> {
         if let Some(action) = self.action.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(action.run());
+            runtime.spawn(action.run().in_current_span());
         }
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use onceward::{BootClock, Store, StoreConfig};
 use onceward_client::*;
 use tokio::sync::oneshot;
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep};
 
 fn key(name: &str) -> ScopedKeyBuf {
     ScopedKeyBuf::new("tenant-9", name).unwrap()
@@ -154,11 +154,16 @@ pub(crate) async fn a_dropped_wait_leaves_nothing(client: &Client) {
 async fn an_execution_dropped_under_policy_in_doubt_is_in_doubt_at_once_s8() {
     let client = Client::open("mem://").unwrap();
     let execution = client.execution().policy(Policy::InDoubt).wait(Duration::from_secs(50));
+    let (started, start) = oneshot::channel();
     let running = execution.execute(key("cut-off"), Fingerprint::None, async |_: Context| {
+        started.send(()).unwrap();
         std::future::pending::<()>().await;
         Ok::<_, ()>(())
     });
-    assert!(timeout(Duration::from_millis(20), running).await.is_err());
+    tokio::select! {
+        answer = running => panic!("{answer:?}"),
+        started = start => started.unwrap(),
+    }
     let scoped = key("cut-off");
     until("in doubt", async || {
         let outcome = client.get(scoped.as_ref(), &Get::default()).await.unwrap();
@@ -180,7 +185,10 @@ async fn an_execution_dropped_in_its_wait_leaves_the_key_free_s10() {
         Fingerprint::None,
         async |_: Context| -> Result<(), ()> { unreachable!("its caller has gone") },
     );
-    assert!(timeout(Duration::from_millis(20), waiting).await.is_err());
+    tokio::select! {
+        answer = waiting => panic!("{answer:?}"),
+        () = until("it waits", async || client.stats().await.unwrap().waiters == 1) => {}
+    }
     let abandon = Abandon { token: held.token, certainty: Certainty::NotDone };
     let outcome = client.abandon(scoped.as_ref(), &abandon).await.unwrap();
     assert_eq!(outcome, AbandonOutcome::Abandoned);

@@ -1,6 +1,8 @@
 //! The client from outside: executions over a scripted backend, over an embedded store and over
 //! connections that fail.
 
+mod connection;
 mod embedded;
 mod execute;
 mod fake;
+mod peer;
