@@ -115,10 +115,10 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Outcome { expected, actual } => {
-                let (want, got) = (format!("{expected:?}"), format!("{actual:?}"));
-                write!(f, "the rules say {want}, got {got}")?;
+                let (want, got) = (expected.to_string(), actual.to_string());
+                write!(f, "the rules say: {want}; got: {got}")?;
                 if want == got {
-                    f.write_str(" with other bytes")?; // `Debug` shows no body.
+                    f.write_str(" (with other bytes)")?; // Text shows their start only.
                 }
                 Ok(())
             }
@@ -180,7 +180,7 @@ mod tests {
         let gone = Outcome::Forget(ForgetOutcome::Gone);
         let fenced = Outcome::Forget(ForgetOutcome::Fenced);
         let difference = fences.compare(0, &gone, &fenced).unwrap_err();
-        assert_eq!(difference.to_string(), "the rules say Forget(Gone), got Forget(Fenced)");
+        assert_eq!(difference.to_string(), "the rules say: Gone; got: Fenced");
         assert!(fences.compare(0, &seen(1), &gone).is_err());
         assert!(fences.compare(0, &gone, &seen(1)).is_err());
     }

@@ -11,6 +11,7 @@ mod model;
 mod operation;
 mod random;
 mod run;
+mod trace;
 mod watch;
 
 pub use clock::{ClockWouldGoBack, ManualClock};

@@ -171,12 +171,12 @@ impl fmt::Display for Failure {
                     if let Some(now) = clock.take() {
                         writeln!(f, "  step {number}: at {} ms", now.as_millis())?;
                     }
-                    writeln!(f, "  step {number}: caller {caller}: {operation:?}")?;
+                    writeln!(f, "  step {number}: caller {caller}: {operation}")?;
                 }
             }
         }
         let (now, identity) = (self.now.as_millis(), self.identity);
-        writeln!(f, "  at {now} ms, identity {identity}, asked {:?}:", self.operation)?;
+        writeln!(f, "  at {now} ms, identity {identity}, asked {}:", self.operation)?;
         match &self.why {
             Why::Differs(difference) => write!(f, "  {difference}"),
             Why::Broken(broken) => write!(f, "  {broken}"),
@@ -185,3 +185,52 @@ impl fmt::Display for Failure {
 }
 
 impl core::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model is a subject as well; this one may be told to mishear.
+    struct Echo {
+        model: Model,
+        deaf_to_forget: bool,
+    }
+
+    impl Echo {
+        fn new(plan: &Plan, deaf_to_forget: bool) -> Self {
+            Self { model: Model::new(plan.limits, plan.start), deaf_to_forget }
+        }
+    }
+
+    impl Subject for Echo {
+        fn move_clock(&mut self, now: Timestamp) {
+            self.model.move_clock(now);
+        }
+
+        fn apply(&mut self, identity: u32, operation: &Operation) -> Outcome {
+            if self.deaf_to_forget
+                && let Operation::Forget(_) = operation
+            {
+                let mut copy = self.model.clone();
+                return copy.apply(identity, operation);
+            }
+            self.model.apply(identity, operation)
+        }
+    }
+
+    #[test]
+    fn a_run_is_repeated_by_its_seed_and_tells_how_it_failed() {
+        let plan = Plan::default();
+        let covered = |seed| {
+            let mut coverage = Coverage::new();
+            run(seed, &plan, &mut Echo::new(&plan, false), &mut coverage).map(|()| coverage)
+        };
+        assert_eq!(covered(3), covered(3));
+        assert_ne!(covered(3), covered(4));
+        let failure = run(3, &plan, &mut Echo::new(&plan, true), &mut Coverage::new());
+        let text = failure.expect_err("what is forgotten must be absent").to_string();
+        assert!(text.starts_with("seed 3 (replay with ONCEWARD_SEED=3):"), "{text}");
+        assert!(text.contains("forget fence"), "{text}");
+        assert!(text.contains("the rules say: Absent; got: "), "{text}");
+    }
+}

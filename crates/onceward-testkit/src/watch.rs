@@ -204,3 +204,106 @@ impl fmt::Display for BrokenPromise {
 }
 
 impl core::error::Error for BrokenPromise {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use onceward_core::{
+        Abandon, Begin, Body, Certainty, Completed, Fingerprint, Forget, Millis, Token,
+    };
+
+    const RETENTION_END: u64 = 1_000;
+
+    fn fence(number: u64) -> Fence {
+        Fence::new(number).unwrap()
+    }
+
+    fn attempt(byte: u8) -> AttemptId {
+        AttemptId::from_bytes([byte; 16])
+    }
+
+    /// A begin by `of`, acquired at `now` with `number` and a lease of 100 ms.
+    fn acquires(now: u64, number: u64, of: u8) -> (u64, Operation, Outcome) {
+        let acquired = Acquired {
+            token: Token { fence: fence(number), attempt_id: attempt(of) },
+            attempt_number: 1,
+            checkpoint: None,
+            lease_left: Millis::new(100),
+            retention_left: Millis::new(RETENTION_END.saturating_sub(now).max(200)),
+        };
+        let begin = Begin::new(Fingerprint::None, attempt(of));
+        (now, Operation::Begin(begin), Outcome::Begin(BeginOutcome::Acquired(acquired)))
+    }
+
+    fn completes(now: u64, number: u64) -> (u64, Operation, Outcome) {
+        let operation = Operation::Complete {
+            token: Token { fence: fence(number), attempt_id: attempt(1) },
+            result: result(1),
+            fingerprint: None,
+        };
+        (now, operation, Outcome::Complete(CompleteOutcome::Completed { not_kept: None }))
+    }
+
+    fn looks(now: u64, body: Option<u8>) -> (u64, Operation, Outcome) {
+        let outcome = match body {
+            None => GetOutcome::Absent,
+            Some(byte) => GetOutcome::Completed(Completed {
+                result: result(byte),
+                age: Millis::ZERO,
+                attempt_number: 1,
+                retention_left: Millis::ZERO,
+                fence: None,
+            }),
+        };
+        (now, Operation::Get, Outcome::Get(outcome))
+    }
+
+    fn abandons(now: u64, number: u64) -> (u64, Operation, Outcome) {
+        let token = Token { fence: fence(number), attempt_id: attempt(1) };
+        let operation = Operation::Abandon(Abandon { token, certainty: Certainty::NotDone });
+        (now, operation, Outcome::Abandon(AbandonOutcome::Abandoned))
+    }
+
+    fn forgets(now: u64, number: u64) -> (u64, Operation, Outcome) {
+        let operation = Operation::Forget(Forget { fence: fence(number) });
+        (now, operation, Outcome::Forget(ForgetOutcome::Forgotten))
+    }
+
+    fn result(byte: u8) -> StoredResult<Vec<u8>> {
+        StoredResult { status: 200, metadata: Vec::new(), body: Body::Kept(vec![byte]) }
+    }
+
+    #[test]
+    fn each_broken_promise_is_noticed_and_no_other() {
+        use BrokenPromise::{
+            CompletedTwice, FenceNotLarger, FenceShared, ResultChanged, ResultLost, TwoOwners,
+        };
+        let two_owners = TwoOwners { first: fence(1), second: fence(2) };
+        let not_larger = FenceNotLarger { largest: fence(3), got: fence(2) };
+        #[rustfmt::skip]
+        let cases = [
+            ("the same owner again", vec![acquires(0, 1, 1), acquires(50, 1, 1)], None),
+            ("another while the lease runs", vec![acquires(0, 1, 1), acquires(99, 2, 2)], Some(two_owners)),
+            ("another when it has ended", vec![acquires(0, 1, 1), acquires(100, 2, 2)], None),
+            ("another after an abandon", vec![acquires(0, 1, 1), abandons(1, 1), acquires(2, 2, 2)], None),
+            ("one fence for two", vec![acquires(0, 1, 1), acquires(100, 1, 2)], Some(FenceShared { fence: fence(1) })),
+            ("a smaller fence", vec![acquires(0, 3, 1), acquires(100, 2, 2)], Some(not_larger)),
+            ("a smaller fence after the retention", vec![acquires(0, 3, 1), acquires(1_000, 2, 2)], Some(not_larger)),
+            ("a second result", vec![acquires(0, 1, 1), completes(1, 1), completes(2, 1)], Some(CompletedTwice)),
+            ("the result each time", vec![acquires(0, 1, 1), completes(1, 1), looks(2, Some(1)), looks(999, Some(1))], None),
+            ("another result", vec![acquires(0, 1, 1), completes(1, 1), looks(2, Some(1)), looks(3, Some(2))], Some(ResultChanged)),
+            ("lost a millisecond early", vec![acquires(0, 1, 1), completes(1, 1), looks(999, None)], Some(ResultLost)),
+            ("absent when its time has come", vec![acquires(0, 1, 1), completes(1, 1), looks(1_000, None)], None),
+            ("acquired over a result", vec![acquires(0, 1, 1), completes(1, 1), acquires(500, 2, 2)], Some(ResultLost)),
+            ("abandoned over a result", vec![acquires(0, 1, 1), completes(1, 1), abandons(2, 1)], Some(ResultLost)),
+            ("forgotten by request", vec![acquires(0, 1, 1), completes(1, 1), forgets(2, 1), acquires(3, 2, 2)], None),
+        ];
+        for (why, answers, want) in cases {
+            let mut watch = Watch::new();
+            let seen = answers.into_iter().try_for_each(|(now, operation, outcome)| {
+                watch.see(Timestamp::from_millis(now), 0, &operation, &outcome)
+            });
+            assert_eq!(seen.err(), want, "{why}");
+        }
+    }
+}
