@@ -16,3 +16,4 @@ mod renew;
 mod resolve;
 mod scene;
 mod token;
+mod view;
