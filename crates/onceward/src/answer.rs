@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use onceward_core::{BackendError, BadInput, Position};
+use onceward_core::{
+    BackendError, BadInput, BeginOutcome, Completed, GetOutcome, Position, Replay, ResultRef,
+    StoredResult,
+};
+
+use crate::storage::Held;
 
 /// An outcome, or what the caller's sink made of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -68,3 +73,35 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+/// The outcome with the bytes it speaks of. An Acquired names a checkpoint exactly when the entry
+/// holds one, a Replay a result exactly when it is completed.
+pub(crate) fn with_bytes(outcome: BeginOutcome<()>, held: &Held) -> BeginOutcome<&[u8]> {
+    match outcome {
+        BeginOutcome::Replay(replay) => BeginOutcome::Replay(Replay {
+            result: stored(held, replay.result),
+            age: replay.age,
+            attempt_number: replay.attempt_number,
+            retention_left: replay.retention_left,
+        }),
+        other => other.map(|()| held.checkpoint().unwrap_or_default()),
+    }
+}
+
+pub(crate) fn get_with_bytes(outcome: GetOutcome<()>, held: &Held) -> GetOutcome<&[u8]> {
+    match outcome {
+        GetOutcome::Completed(completed) => GetOutcome::Completed(Completed {
+            result: stored(held, completed.result),
+            age: completed.age,
+            attempt_number: completed.attempt_number,
+            retention_left: completed.retention_left,
+            fence: completed.fence,
+        }),
+        other => other.map(|()| Default::default()),
+    }
+}
+
+fn stored(held: &Held, decided: StoredResult<()>) -> ResultRef<'_> {
+    debug_assert!(held.result().is_some(), "a completed entry holds its result");
+    held.result().unwrap_or_else(|| decided.map(|()| Default::default()))
+}

@@ -6,8 +6,8 @@ use std::task::{Poll, Waker};
 
 use onceward_core::{BeginOutcome, GetOutcome};
 
-use crate::answer::{Answer, StoreError};
-use crate::store::{Store, get_with_bytes, with_bytes};
+use crate::answer::{Answer, StoreError, get_with_bytes, with_bytes};
+use crate::store::Store;
 use crate::waits::{Reply, Slot, WaiterName};
 
 /// What both kinds of ticket share: leaving the line when dropped unanswered.

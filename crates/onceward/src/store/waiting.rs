@@ -1,0 +1,109 @@
+//! Begins and gets that wait their turn (S10).
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use onceward_core::{Begin, BeginOutcome, Get, GetOutcome, Identity, Millis};
+
+use super::{Inner, Store};
+use crate::answer::{Answer, StoreError, Waitable, get_with_bytes, with_bytes};
+use crate::ticket::{BeginTicket, GetTicket};
+use crate::waits::{Ask, Registered, Reply, Slot, WaiterName};
+
+impl Store {
+    /// Asks to execute an identity once, and waits out InProgress for up to [`Begin::wait`], cut
+    /// to the limit (S10). `waker` is called once the ticket has its answer; the sink is then
+    /// given to the ticket. An owner that was Acquired out of a wait renews before it starts.
+    ///
+    /// # Errors
+    /// [`StoreError::BadInput`] or [`StoreError::Unavailable`].
+    pub fn begin_or_wait<T>(
+        &self,
+        identity: Identity<'_>,
+        request: &Begin,
+        waker: &Waker,
+        sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
+    ) -> Result<Waitable<T, BeginTicket>, StoreError> {
+        let inner = &self.inner;
+        request.check(&inner.engine.limits)?;
+        let judged = inner.judge_begin(identity, request)?;
+        let waits =
+            matches!(judged.outcome, BeginOutcome::InProgress { .. }) && request.wait.get() > 0;
+        let judged = if waits {
+            match inner.register(identity, Ask::Begin(*request), request.wait, waker)? {
+                Placed::Waiting(name, slot) => {
+                    return Ok(Waitable::Waiting(BeginTicket::new(self, name, slot)));
+                }
+                Placed::Answered(Reply::Begin(judged)) => judged,
+                Placed::Answered(Reply::Get(_)) => return Err(StoreError::Unavailable),
+            }
+        } else {
+            judged
+        };
+        inner.acted(&judged);
+        Ok(Waitable::Answered(Answer::at_memory(sink(with_bytes(judged.outcome, &judged.held)))))
+    }
+
+    /// Looks, and waits out Reserved for up to [`Get::wait`], cut to the limit (S10).
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub fn get_or_wait<T>(
+        &self,
+        identity: Identity<'_>,
+        request: &Get,
+        waker: &Waker,
+        sink: impl FnOnce(GetOutcome<&[u8]>) -> T,
+    ) -> Result<Waitable<T, GetTicket>, StoreError> {
+        let mut judged = self.inner.judge_get(identity)?;
+        if matches!(judged.outcome, GetOutcome::Reserved { .. }) && request.wait.get() > 0 {
+            match self.inner.register(identity, Ask::Get, request.wait, waker)? {
+                Placed::Waiting(name, slot) => {
+                    return Ok(Waitable::Waiting(GetTicket::new(self, name, slot)));
+                }
+                Placed::Answered(Reply::Get(anew)) => judged = anew,
+                Placed::Answered(Reply::Begin(_)) => return Err(StoreError::Unavailable),
+            }
+        }
+        Ok(Waitable::Answered(Answer::at_memory(sink(get_with_bytes(
+            judged.outcome,
+            &judged.held,
+        )))))
+    }
+}
+
+/// Where a caller who would wait ended up.
+enum Placed {
+    Waiting(WaiterName, Arc<Slot>),
+    Answered(Reply),
+}
+
+impl Inner {
+    fn register(
+        &self,
+        identity: Identity<'_>,
+        ask: Ask,
+        wait: Millis,
+        waker: &Waker,
+    ) -> Result<Placed, StoreError> {
+        let id = self.engine.storage.hashed(identity);
+        let now = self.clock.now();
+        let until = now.after(wait.min(self.engine.limits.wait_max));
+        match self.waits.register(&self.engine, &id, ask, until, waker, now) {
+            Registered::Waiting(slot, name, due) => {
+                self.earlier.announce(due);
+                Ok(Placed::Waiting(name, slot))
+            }
+            Registered::Answered(reply) => Ok(Placed::Answered(reply)),
+            Registered::Closed => Err(StoreError::Unavailable),
+        }
+    }
+
+    pub(crate) fn leave(&self, name: WaiterName) {
+        self.waits.leave(&self.engine, name);
+    }
+
+    pub(crate) fn end_wait(&self, name: WaiterName) {
+        self.waits.end(&self.engine, name, self.clock.now());
+    }
+}
