@@ -42,8 +42,7 @@ pub(crate) fn encode_page(page: &ListPage, frame: &mut FrameWriter<'_>) {
 /// Reads what follows the code byte.
 pub(crate) fn decode_page(mut body: Cursor<'_>) -> Result<ListPage, Malformed> {
     let count = usize::from(body.u16("count")?);
-    // Room for no more entries than the bytes at hand can hold, whatever `count` says.
-    let mut entries = Vec::with_capacity(count.min(body.left() / ENTRY_FIXED_SIZE));
+    let mut entries = Vec::with_capacity(entries_room(count, body.left()));
     for _ in 0..count {
         entries.push(decode_entry(&mut body)?);
     }
@@ -55,6 +54,11 @@ pub(crate) fn decode_page(mut body: Cursor<'_>) -> Result<ListPage, Malformed> {
         }
     }
     Ok(ListPage { entries, next })
+}
+
+/// Room for no more entries than the bytes at hand can hold, whatever the peer says of `count`.
+pub(crate) fn entries_room(count: usize, bytes: usize) -> usize {
+    count.min(bytes / ENTRY_FIXED_SIZE)
 }
 
 fn decode_entry(body: &mut Cursor<'_>) -> Result<ListEntry, Malformed> {

@@ -212,7 +212,7 @@ impl ServerConn {
     ) -> Result<Incoming<'a>, ProtocolError> {
         let mut body = Cursor::new(body);
         let (min, max) = Hello::decode_versions(&mut body).map_err(ProtocolError::Malformed)?;
-        if min > VERSION_MAX || max < VERSION_MIN || min > max {
+        if min > VERSION_MAX || max < VERSION_MIN {
             return Err(ProtocolError::Version { min, max });
         }
         let hello = Hello::decode_rest((min, max), body)?;

@@ -11,20 +11,20 @@ use super::{Message, decode_reply, encode_reply, only_frame};
 use crate::frame::{self, CONNECTION, Direction};
 use crate::{ErrorCode, Opcode, OutcomeCode, Reply};
 
-fn document() -> String {
+pub(super) fn document() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
     fs::read_to_string(path).expect("docs/protocol.md belongs to this repository")
 }
 
-struct Example {
-    direction: Direction,
+pub(super) struct Example {
+    pub(super) direction: Direction,
     /// `BEGIN acquired`, as the document heads it.
-    title: String,
-    bytes: Vec<u8>,
+    pub(super) title: String,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Blocks fenced as `hex request …` or `hex reply …`; `#` starts a remark.
-fn examples(document: &str) -> Vec<Example> {
+pub(super) fn examples(document: &str) -> Vec<Example> {
     let mut examples = Vec::new();
     let mut lines = document.lines();
     while let Some(line) = lines.next() {

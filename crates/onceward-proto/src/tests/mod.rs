@@ -2,6 +2,7 @@
 
 mod document;
 mod hostile;
+mod meaning;
 mod round_trip;
 mod samples;
 mod transcript;

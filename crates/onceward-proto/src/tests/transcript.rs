@@ -409,6 +409,8 @@ fn bytes_that_are_no_text_are_shown_as_such() {
     let without_field = b"\x84\x00\x00";
     let missing = Malformed::Missing { field: "field" };
     assert_eq!(Reply::decode(Opcode::Ping, without_field), Err(missing));
+    let missing = Malformed::Missing { field: "epoch" };
+    assert_eq!(Reply::decode(Opcode::Ping, b"\x82\x00\x00"), Err(missing));
 }
 
 proptest! {
