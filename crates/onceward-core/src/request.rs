@@ -1,5 +1,7 @@
 //! What callers ask: one plain type per operation. Identities travel beside them.
 
+use core::fmt;
+
 use crate::error::BadInput;
 use crate::fingerprint::{Digest, Fingerprint};
 use crate::limits::{self, Limits};
@@ -153,7 +155,7 @@ impl Renew {
 }
 
 /// Leaves bytes for a successor (S19).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub struct SaveCheckpoint<'a> {
     /// The owner's right.
     pub token: Token,
@@ -161,6 +163,13 @@ pub struct SaveCheckpoint<'a> {
     pub ordinal: u32,
     /// At most 64 KiB.
     pub bytes: &'a [u8],
+}
+
+impl fmt::Debug for SaveCheckpoint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token, ordinal, bytes } = self; // S16: no bytes in any log.
+        write!(f, "SaveCheckpoint({token:?}, ordinal {ordinal}, {} bytes)", bytes.len())
+    }
 }
 
 impl SaveCheckpoint<'_> {
@@ -178,12 +187,18 @@ impl SaveCheckpoint<'_> {
 }
 
 /// A checkpoint as a successor gets it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Checkpointed<B> {
     /// The largest ordinal saved.
     pub ordinal: u32,
     /// Its bytes.
     pub bytes: B,
+}
+
+impl<B> fmt::Debug for Checkpointed<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Checkpointed(ordinal {})", self.ordinal) // S16: no bytes in any log.
+    }
 }
 
 /// Looks without acting.
