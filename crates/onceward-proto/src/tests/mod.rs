@@ -3,6 +3,7 @@
 mod document;
 mod hostile;
 mod meaning;
+mod random;
 mod round_trip;
 mod samples;
 mod transcript;
