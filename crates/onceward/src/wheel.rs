@@ -39,6 +39,22 @@ const UNLINKED: Link = Link { prev: NIL, next: NIL, when: 0, place: Place::Nowhe
 struct Level {
     occupied: u64,
     heads: [u32; SLOTS],
+    /// By occupied slot: no node in it is due earlier. Exact unless that node has been removed.
+    earliest: [u64; SLOTS],
+}
+
+impl Level {
+    const EMPTY: Self = Self { occupied: 0, heads: [NIL; SLOTS], earliest: [0; SLOTS] };
+
+    /// How many slots ahead of the one for `elapsed` the first occupied one lies.
+    fn first_ahead(&self, index: usize, elapsed: u64) -> Option<(usize, u64)> {
+        if self.occupied == 0 {
+            return None;
+        }
+        let here = ((elapsed >> (index * SLOT_BITS)) as usize & (SLOTS - 1)) as u32;
+        let ahead = self.occupied.rotate_right(here).trailing_zeros();
+        Some((((here + ahead) as usize) & (SLOTS - 1), u64::from(ahead)))
+    }
 }
 
 pub(crate) struct Wheel {
@@ -53,7 +69,7 @@ impl Wheel {
     pub(crate) fn new(now: u64) -> Self {
         Self {
             elapsed: now,
-            levels: std::array::from_fn(|_| Level { occupied: 0, heads: [NIL; SLOTS] }),
+            levels: std::array::from_fn(|_| Level::EMPTY),
             due: NIL,
             links: Vec::new(),
         }
@@ -131,25 +147,17 @@ impl Wheel {
         self.next_slot().map(|next| next.start)
     }
 
-    /// The earliest instant of any node, exact as long as the first slot holds few nodes, else a
-    /// lower bound.
+    /// The earliest instant of any node, or a lower bound if the node it belonged to was removed.
     pub(crate) fn first_instant(&self) -> Option<u64> {
-        const NODES_MAX: usize = 256;
-        let (mut node, bound) = match self.next_slot() {
-            _ if self.due != NIL => return Some(self.elapsed),
-            Some(next) => (self.levels[next.level].heads[next.slot], next.start),
-            None => return None,
-        };
-        let mut first = u64::MAX;
-        for _ in 0..NODES_MAX {
-            if node == NIL {
-                return Some(first);
-            }
-            let link = &self.links[node as usize];
-            first = first.min(link.when);
-            node = link.next;
+        if self.due != NIL {
+            return Some(self.elapsed);
         }
-        Some(bound)
+        // Of one level the first slot has the earliest node; a slot that is being drained may
+        // overlap finer ones, so each level has its say.
+        let firsts = self.levels.iter().enumerate().filter_map(|(index, level)| {
+            level.first_ahead(index, self.elapsed).map(|(slot, _)| level.earliest[slot])
+        });
+        firsts.min()
     }
 
     fn push(&mut self, node: u32) {
@@ -158,6 +166,11 @@ impl Wheel {
         let head = match place {
             Place::Slot { level, slot } => {
                 let level = &mut self.levels[usize::from(level)];
+                let earliest = &mut level.earliest[usize::from(slot)];
+                // A node beyond the span is looked at again no later than what it stands for here.
+                let known = within_span(self.elapsed, when);
+                let empty = level.occupied & (1 << slot) == 0;
+                *earliest = if empty { known } else { known.min(*earliest) };
                 level.occupied |= 1 << slot; // Invariant 2.
                 &mut level.heads[usize::from(slot)]
             }
@@ -175,14 +188,9 @@ impl Wheel {
     fn next_slot(&self) -> Option<NextSlot> {
         let mut first: Option<NextSlot> = None;
         for (index, level) in self.levels.iter().enumerate() {
-            if level.occupied == 0 {
-                continue;
-            }
+            let Some((slot, ahead)) = level.first_ahead(index, self.elapsed) else { continue };
             let shift = index * SLOT_BITS;
-            let here = ((self.elapsed >> shift) as usize & (SLOTS - 1)) as u32;
-            let ahead = level.occupied.rotate_right(here).trailing_zeros();
-            let slot = ((here + ahead) as usize) & (SLOTS - 1);
-            let start = ((self.elapsed >> shift) + u64::from(ahead)) << shift;
+            let start = ((self.elapsed >> shift) + ahead) << shift;
             if first.as_ref().is_none_or(|first| start <= first.start) {
                 first = Some(NextSlot { level: index, slot, start });
             }
@@ -203,12 +211,16 @@ fn place_of(elapsed: u64, when: u64) -> Place {
     if when <= elapsed {
         return Place::Due;
     }
-    // Beyond the span: the last slot that is not the current one, to be looked at again.
-    let when = when.min(elapsed.saturating_add(SPAN_MS - (SPAN_MS >> SLOT_BITS) - 1));
+    let when = within_span(elapsed, when);
     let highest_bit = 63 - ((elapsed ^ when) | (SLOTS as u64 - 1)).leading_zeros();
     let level = (highest_bit as usize / SLOT_BITS).min(LEVELS - 1);
     let slot = (when >> (level * SLOT_BITS)) as usize & (SLOTS - 1);
     Place::Slot { level: level as u8, slot: slot as u8 }
+}
+
+/// Beyond the span: the last slot that is not the current one, to be looked at again.
+fn within_span(elapsed: u64, when: u64) -> u64 {
+    when.min(elapsed.saturating_add(SPAN_MS - (SPAN_MS >> SLOT_BITS) - 1))
 }
 
 #[cfg(test)]
@@ -263,6 +275,23 @@ mod tests {
         assert!(rounds >= 100, "no round pops more than its steps");
     }
 
+    #[test]
+    fn the_earliest_instant_is_exact_in_crowded_slots_and_while_one_is_drained_s11() {
+        let mut wheel = Wheel::new(10_000);
+        for node in (0..1_000).rev() {
+            wheel.insert(node, 20_000 + u64::from(node));
+        }
+        assert_eq!(wheel.first_instant(), Some(20_000));
+        assert_eq!(wheel.pop_due(16_384, &mut 100), None, "its slot begins: some nodes move down");
+        assert_eq!(wheel.first_instant(), Some(20_000));
+        assert_eq!(drain(&mut wheel, 20_000), BTreeSet::from([0]));
+        assert_eq!(wheel.first_instant(), Some(20_001));
+        wheel.remove(1);
+        assert!(wheel.first_instant().is_some_and(|first| first <= 20_002), "a lower bound");
+        assert_eq!(drain(&mut wheel, 20_001), BTreeSet::new());
+        assert_eq!(wheel.first_instant(), Some(20_002), "exact again once looked at");
+    }
+
     proptest! {
         #[test]
         fn the_wheel_agrees_with_a_sorted_map(
@@ -292,6 +321,8 @@ mod tests {
                         prop_assert_eq!(wheel.next_deadline().is_some(), first.is_some());
                         if let (Some(bound), Some(first)) = (wheel.next_deadline(), first) {
                             prop_assert!(bound <= first.max(now), "a deadline is missed");
+                            let earliest = wheel.first_instant();
+                            prop_assert!(earliest.is_some_and(|at| at <= first.max(now)));
                         }
                         let mut left = budget;
                         let mut got: BTreeSet<u32> =
