@@ -4,6 +4,8 @@
 //! charge. This file owns their order: room is taken before a commit and given back when the
 //! commit is stale; a fence is drawn after the look and anew for each try.
 
+mod room;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -11,7 +13,6 @@ use onceward_core::lifecycle::{
     self, Acceptance, BeginDecision, CheckpointDecision, CompleteDecision, Decision, Finding,
     Grant, ResolveDecision, Transition, View,
 };
-use onceward_core::limits::METADATA_NOT_KEPT_BYTES_MAX;
 use onceward_core::{
     Abandon, AbandonOutcome, Begin, BeginOutcome, Body, CheckpointOutcome, Complete,
     CompleteOutcome, Fence, Forget, ForgetOutcome, GetOutcome, Limits, NotKept, Refusal, Renew,
@@ -21,14 +22,12 @@ use onceward_core::{
 use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::namespaces::Namespaces;
-use crate::plain::{ENTRY_BYTES, Plain};
+use crate::plain::Plain;
 use crate::storage::{
     Access, Change, Charge, Hashed, Held, Loaded, LoadedEntry, Payload, Stale, Storage,
     without_body,
 };
-
-/// Entries that a begin without room frees before it is refused: what is due is as good as gone.
-const ASSIST_STEPS: usize = 256;
+use room::Room;
 
 pub(crate) struct Engine {
     pub(crate) storage: Plain,
@@ -73,24 +72,6 @@ impl<O> Judged<O> {
 
     fn changed(outcome: O) -> Self {
         Self { outcome, held: Held::Nothing, effect: Effect::Changed }
-    }
-}
-
-/// Bytes charged while an entry is being written; given back unless the write succeeds.
-struct Room<'a> {
-    budget: &'a Budget,
-    bytes: u64,
-}
-
-impl Room<'_> {
-    fn spend(mut self) {
-        self.bytes = 0;
-    }
-}
-
-impl Drop for Room<'_> {
-    fn drop(&mut self) {
-        self.budget.release(self.bytes);
     }
 }
 
@@ -202,10 +183,16 @@ impl Engine {
     ) -> Result<Judged<BeginOutcome<()>>, Stale> {
         let namespace = id.identity.namespace();
         let refused = |reason| {
-            let outcome = grant.refuse(reason, self.room_due(now));
+            // When a quota has a place again is not known: only its own entries count.
+            let room_due = match reason {
+                Refusal::Capacity => self.room_due(now),
+                Refusal::Quota => None,
+            };
+            let outcome = grant.refuse(reason, room_due);
             Ok(Judged { outcome, held: Held::Nothing, effect: Effect::None })
         };
-        let Ok(quota) = self.namespaces.enter(namespace) else {
+        let entered = self.freeing_what_is_due(now, || self.namespaces.enter(namespace).ok());
+        let Some(quota) = entered else {
             return refused(Refusal::Quota);
         };
         let charge = self.set_aside(id, request);
@@ -225,37 +212,6 @@ impl Engine {
                 Err(Stale)
             }
         }
-    }
-
-    /// What a begin is charged: entry and identity, and room for result and checkpoint (S11).
-    /// Every set-aside holds the metadata of a result that is not kept (S12).
-    fn set_aside(&self, id: &Hashed<'_>, request: &Begin) -> Charge {
-        let namespace = self.namespaces.config(id.identity.namespace());
-        let result = request
-            .result_hint
-            .or(namespace.set_aside_bytes)
-            .unwrap_or(self.limits.set_aside_bytes)
-            .max(METADATA_NOT_KEPT_BYTES_MAX);
-        Charge {
-            entry: ENTRY_BYTES + id.identity.size() as u64,
-            result: result as u64,
-            checkpoint: request.checkpoint_hint as u64,
-        }
-    }
-
-    fn reserve(&self, bytes: u64, now: Timestamp) -> Option<Room<'_>> {
-        if !self.budget.reserve(bytes) {
-            let mut steps = ASSIST_STEPS;
-            self.storage.reclaim(now, &mut steps);
-            if !self.budget.reserve(bytes) {
-                return None;
-            }
-        }
-        Some(Room { budget: &self.budget, bytes })
-    }
-
-    fn room_due(&self, now: Timestamp) -> Option<onceward_core::Millis> {
-        self.storage.next_room().map(|due| now.until(due))
     }
 
     pub(crate) fn complete(
