@@ -1,1 +1,57 @@
-//! See the package description.
+//! The Onceward server as a library: speaks `docs/protocol.md` over TCP and Unix sockets, on
+//! behalf of a [`Store`](onceward::Store).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use onceward::{BootClock, Store, StoreConfig};
+//! use onceward_server::{Listeners, ServerConfig, run};
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # runtime.block_on(async {
+//! let config = ServerConfig::default();
+//! let listeners = Listeners::bind(&["127.0.0.1:0".parse()?], &[], &config)?;
+//! let address = listeners.tcp_addresses()[0];
+//! let store = Store::new(StoreConfig::default(), Arc::new(BootClock::new()))?;
+//! let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+//! let server = tokio::spawn(run(listeners, store, config, async {
+//!     let _ = stopped.await;
+//! }));
+//! // ... clients connect to `address` ...
+//! # let _ = address;
+//! drop(stop);
+//! let report = server.await??;
+//! assert_eq!(report.connections, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! One task per connection; the store never blocks it. Requests are judged in the order in which
+//! they arrive, replies are encoded straight from the store's memory into the send buffer, and
+//! waits are answered by push (S10). What is limited, and what happens there, is told by
+//! [`ServerConfig`]. There is no authentication yet: addresses beyond loopback are refused unless
+//! the configuration insists.
+#![forbid(unsafe_code)]
+
+mod config;
+mod connection;
+mod error;
+mod listeners;
+mod mailbox;
+mod outbox;
+mod report;
+mod serve;
+mod session;
+mod stream;
+mod ticking;
+mod unix_path;
+mod waits;
+
+pub use config::{
+    CONNECTIONS_MAX_CEILING, IN_FLIGHT_MAX_CEILING, ServerConfig, TIMEOUT_CEILING,
+    UNSENT_BYTES_MAX_CEILING,
+};
+pub use error::ServeError;
+pub use listeners::Listeners;
+pub use report::Report;
+pub use serve::run;

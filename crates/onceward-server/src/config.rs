@@ -1,0 +1,117 @@
+//! How a server is set up.
+
+use std::time::Duration;
+
+use onceward_proto::frame::{BODY_BYTES_MAX_CEILING, BODY_BYTES_MAX_DEFAULT, BODY_BYTES_MAX_FLOOR};
+
+use crate::error::ServeError;
+
+/// Most connections that may be configured.
+pub const CONNECTIONS_MAX_CEILING: usize = 1_000_000;
+/// Most requests in flight per connection that may be configured.
+pub const IN_FLIGHT_MAX_CEILING: u32 = 65_536;
+/// Most unsent bytes per connection that may be configured.
+pub const UNSENT_BYTES_MAX_CEILING: usize = 64 * 1024 * 1024;
+/// Longest time-out that may be configured.
+pub const TIMEOUT_CEILING: Duration = Duration::from_secs(24 * 3_600);
+
+/// What a server insists on. Each limit says what happens there (S20).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ServerConfig {
+    /// Serve TCP addresses beyond loopback although nobody proves who they are: whoever reaches
+    /// such an address may use and operate every namespace. Default no: such an address is
+    /// refused at start. Credentials are taken and not looked at until there is something to
+    /// check them with.
+    pub insecure_no_auth: bool,
+    /// Longest body of a frame, in bytes; over: an error, then the connection closes. A store that
+    /// keeps larger results than the default needs a larger frame. Default 1 MiB + 64 KiB.
+    pub body_bytes_max: u32,
+    /// Most connections at once; over: a new one gets an error frame and is closed. Default 16,384.
+    pub connections_max: usize,
+    /// Most requests that wait at once on one connection; over: a further begin is InProgress, a
+    /// further get Reserved, at once, as at the store's own limit of waiters (S10). Such a request
+    /// does not stop the reading: the COMPLETE that ends the waits, or a CANCEL, may be behind it.
+    /// Default 1,024.
+    pub in_flight_max: u32,
+    /// Unsent bytes of replies above which a connection's requests are neither read nor acted on
+    /// until replies have left; waits that end stay answered in the store meanwhile. A connection
+    /// holds at most this and one reply. Default 256 KiB.
+    pub unsent_bytes_max: usize,
+    /// From accept to an accepted HELLO; over: `timed_out`, then the connection closes. Default 5 s.
+    pub hello_timeout: Duration,
+    /// From the first byte of a frame to its last; over: `timed_out`, then the connection closes.
+    /// Default 10 s.
+    pub frame_timeout: Duration,
+    /// How long the peer may take none of the bytes of its replies; over: the connection is cut,
+    /// for an error frame would not be taken either. Default 10 s.
+    pub write_timeout: Duration,
+    /// Silence of a connection that waits for nothing; over: it is closed without a frame. Zero:
+    /// never. PING keeps it open. Default 10 min.
+    pub idle_timeout: Duration,
+    /// How long a connection that the server closes is still read, and what comes is dropped, so
+    /// that the last frame reaches the peer: a close over unread bytes would reset it away.
+    /// Default 1 s.
+    pub linger: Duration,
+    /// From the shutdown signal to the end; connections that still hold replies then are cut
+    /// (S17). Default 10 s.
+    pub grace: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            insecure_no_auth: false,
+            body_bytes_max: BODY_BYTES_MAX_DEFAULT,
+            connections_max: 16_384,
+            in_flight_max: 1_024,
+            unsent_bytes_max: 256 * 1024,
+            hello_timeout: Duration::from_secs(5),
+            frame_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(600),
+            linger: Duration::from_secs(1),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+impl ServerConfig {
+    /// Checks every limit against its bounds.
+    ///
+    /// # Errors
+    /// [`ServeError::Setting`] names the first one out of bounds.
+    pub fn check(&self) -> Result<(), ServeError> {
+        let sizes = [
+            (
+                "body_bytes_max",
+                u64::from(self.body_bytes_max),
+                u64::from(BODY_BYTES_MAX_FLOOR),
+                u64::from(BODY_BYTES_MAX_CEILING),
+            ),
+            ("connections_max", self.connections_max as u64, 1, CONNECTIONS_MAX_CEILING as u64),
+            ("in_flight_max", u64::from(self.in_flight_max), 1, u64::from(IN_FLIGHT_MAX_CEILING)),
+            ("unsent_bytes_max", self.unsent_bytes_max as u64, 1, UNSENT_BYTES_MAX_CEILING as u64),
+        ];
+        for (name, got, min, max) in sizes {
+            if got < min || got > max {
+                return Err(ServeError::Setting { name, got, min, max });
+            }
+        }
+        let times = [
+            ("hello_timeout", self.hello_timeout, 1),
+            ("frame_timeout", self.frame_timeout, 1),
+            ("write_timeout", self.write_timeout, 1),
+            ("idle_timeout", self.idle_timeout, 0),
+            ("linger", self.linger, 0),
+            ("grace", self.grace, 0),
+        ];
+        for (name, got, min) in times {
+            let got = u64::try_from(got.as_millis()).unwrap_or(u64::MAX);
+            let max = TIMEOUT_CEILING.as_millis() as u64;
+            if got < min || got > max {
+                return Err(ServeError::Setting { name, got, min, max });
+            }
+        }
+        Ok(())
+    }
+}

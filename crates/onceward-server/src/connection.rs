@@ -1,0 +1,358 @@
+//! One connection: its socket, its buffers, its time-outs.
+//!
+//! ```text
+//!           ┌────────────────────────────── sleep ◀───────────────┐
+//!           ▼                                                     │
+//!  read ─▶ act on whole frames, answer waits that ended ─▶ write ─┴─▶ close: say why, linger
+//! ```
+//! One task, never blocked by the store. What it does between two sleeps is written at once.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use onceward_core::Millis;
+use onceward_proto::ErrorReply;
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
+use tracing::{debug, info};
+
+use crate::config::ServerConfig;
+use crate::mailbox::Mailbox;
+use crate::session::{Session, Stop};
+use crate::stream::Stream;
+
+/// Room made for each read. A longer frame's buffer doubles as its bytes come, so that a header
+/// alone makes the server hold nothing.
+const READ_BYTES: usize = 16 * 1024;
+/// Reads of what had arrived when the server began to drain; a peer that never stops sending
+/// must not keep it up.
+const READS_WHILE_DRAINING_MAX: usize = 64;
+/// An idle connection gives its buffers back after this long.
+const BUFFERS_KEPT: Duration = Duration::from_secs(1);
+/// Turns after which a busy connection lets others run.
+const TURNS_MAX: u32 = 32;
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum End {
+    /// The peer closed its side.
+    Closed,
+    /// The peer broke the protocol; the error is encoded.
+    Fault,
+    /// HELLO, or the rest of a frame, did not come in time.
+    Late(Duration),
+    /// Nothing came for long, and nothing was waited for.
+    Idle,
+    /// The peer takes no replies.
+    Slow,
+    /// The server shuts down.
+    Drained,
+    /// The socket failed.
+    Failed(io::Error),
+}
+
+pub(crate) struct Connection {
+    stream: Stream,
+    session: Session,
+    mailbox: Arc<Mailbox>,
+    config: ServerConfig,
+    input: BytesMut,
+    clock: Clocks,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// The instants that time-outs count from.
+#[derive(Debug)]
+struct Clocks {
+    opened: Instant,
+    /// Bytes came, or a reply left.
+    active: Instant,
+    /// Unsent bytes lie since then, or since the last byte left.
+    unsent: Instant,
+    /// Part of a frame is there since then, and the rest is being read for.
+    half_frame: Option<Instant>,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: Stream,
+        session: Session,
+        mailbox: Arc<Mailbox>,
+        config: &ServerConfig,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            session,
+            mailbox,
+            config: *config,
+            input: BytesMut::new(),
+            clock: Clocks { opened: now, active: now, unsent: now, half_frame: None },
+            timer: Box::pin(sleep_until(now + config.hello_timeout)),
+        }
+    }
+
+    /// Serves until either side ends it.
+    pub(crate) async fn run(mut self) {
+        let end = self.serve().await;
+        match &end {
+            End::Fault => {
+                // The rejection names fields and numbers, never what they hold (S16).
+                let error = self.session.fault().map(|fault| fault.error);
+                info!(error = error.map(tracing::field::display), "the peer broke the protocol");
+            }
+            End::Late(limit) => info!(?limit, "HELLO or the rest of a frame did not come in time"),
+            End::Slow => info!("the peer takes no replies"),
+            End::Failed(error) => debug!(%error, "the socket failed"),
+            End::Closed | End::Idle | End::Drained => {}
+        }
+        let how = self.close(end).await;
+        debug!(how, "connection closed");
+    }
+
+    async fn serve(&mut self) -> End {
+        let mut turns = 0;
+        loop {
+            if self.turn() {
+                return End::Fault;
+            }
+            if self.mailbox.is_draining() {
+                return self.drain().await;
+            }
+            let step = std::future::poll_fn(|cx| self.step(cx)).await;
+            if let Err(end) = step {
+                return end;
+            }
+            turns += 1;
+            if turns % TURNS_MAX == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Does all that can be done without the socket. Gives whether the peer broke the protocol.
+    fn turn(&mut self) -> bool {
+        let had_unsent = !self.session.out.is_empty();
+        self.session.answer_ended();
+        let (done, stop) = self.session.receive(&self.input);
+        self.input.advance(done);
+        let now = Instant::now();
+        match stop {
+            Stop::NeedMore if self.input.is_empty() => self.clock.half_frame = None,
+            Stop::NeedMore if done > 0 => self.clock.half_frame = Some(now),
+            Stop::NeedMore => {
+                self.clock.half_frame.get_or_insert(now);
+            }
+            // While nothing is read the rest of a frame cannot come.
+            Stop::NoRoom => self.clock.half_frame = None,
+            Stop::Fatal => return true,
+        }
+        if !had_unsent {
+            self.clock.unsent = now;
+        }
+        false
+    }
+
+    /// Writes, reads and looks into the mailbox. Ready when there is something to act on.
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let had_room = self.session.has_room();
+        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+            return Poll::Ready(Err(End::Failed(error)));
+        }
+        let mut something = !had_room && self.session.has_room();
+        if self.session.has_room() {
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(End::Closed)),
+                Poll::Ready(Ok(_)) => something = true,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Failed(error))),
+                Poll::Pending => {}
+            }
+            something |= self.mailbox.poll(cx).is_ready();
+        }
+        if something {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_time(cx).map(Err)
+    }
+
+    /// Ready once everything has left.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.session.out.is_empty() {
+            let bytes = self.session.out.sendable();
+            let size = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+            if size == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.session.left(size);
+            let now = Instant::now();
+            (self.clock.active, self.clock.unsent) = (now, now);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready with the number of bytes added to `input`; zero at the end of the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.input.capacity() == 0 {
+            ready!(self.stream.poll_read_ready(cx))?; // An idle connection holds no buffer.
+        }
+        let missing = self.session.frame_size(&self.input).saturating_sub(self.input.len());
+        self.input.reserve(missing.min(self.input.len()).max(READ_BYTES));
+        let size = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
+        self.clock.active = Instant::now();
+        Poll::Ready(Ok(size))
+    }
+
+    /// Ready when the connection must end for what has not come. The timer is moved only when it
+    /// would fire too late; when it fires too early it is armed again.
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let due = self.next_due();
+            if due.0 < self.timer.deadline() {
+                self.timer.as_mut().reset(due.0);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            if due.0 > Instant::now() {
+                self.timer.as_mut().reset(due.0);
+                continue;
+            }
+            match due.1 {
+                Due::Hello => return Poll::Ready(End::Late(self.config.hello_timeout)),
+                Due::Frame => return Poll::Ready(End::Late(self.config.frame_timeout)),
+                Due::Write => return Poll::Ready(End::Slow),
+                Due::Idle => return Poll::Ready(End::Idle),
+                Due::Buffers => {
+                    self.input = BytesMut::new();
+                    self.session.release_memory();
+                }
+                Due::Nothing => self.timer.as_mut().reset(due.0 + FAR),
+            }
+        }
+    }
+
+    /// The next time-out, and what it means.
+    fn next_due(&self) -> (Instant, Due) {
+        let Self { config, clock, session, .. } = self;
+        let idle = session.out.is_empty() && self.input.is_empty();
+        let hello = (!session.is_open()).then(|| (clock.opened + config.hello_timeout, Due::Hello));
+        let frame = clock.half_frame.map(|since| (since + config.frame_timeout, Due::Frame));
+        let write =
+            (!session.out.is_empty()).then(|| (clock.unsent + config.write_timeout, Due::Write));
+        let silent = (idle && !session.waits() && !config.idle_timeout.is_zero())
+            .then(|| (clock.active + config.idle_timeout, Due::Idle));
+        let holds_memory = self.input.capacity() > 0 || session.holds_memory();
+        let buffers = (idle && holds_memory).then(|| (clock.active + BUFFERS_KEPT, Due::Buffers));
+        [hello, frame, write, silent, buffers]
+            .into_iter()
+            .flatten()
+            .min_by_key(|&(at, _)| at)
+            .unwrap_or((Instant::now() + FAR, Due::Nothing))
+    }
+
+    /// Answers what has arrived, then gives every wait up (S17).
+    async fn drain(&mut self) -> End {
+        for _ in 0..READS_WHILE_DRAINING_MAX {
+            let arrived = std::future::poll_fn(|cx| Poll::Ready(self.poll_read(cx))).await;
+            match arrived {
+                Poll::Pending | Poll::Ready(Ok(0)) => break,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return End::Failed(error),
+            }
+            loop {
+                if self.turn() {
+                    return End::Fault;
+                }
+                if self.session.has_room() {
+                    break;
+                }
+                if let Err(end) = self.flush().await {
+                    return end;
+                }
+            }
+        }
+        let mut given_up = self.session.give_up_waits();
+        loop {
+            self.session.answer_given_up(&mut given_up);
+            if let Err(end) = self.flush().await {
+                return end;
+            }
+            if given_up.is_empty() {
+                return End::Drained;
+            }
+        }
+    }
+
+    /// Writes everything, as long as the peer takes it.
+    async fn flush(&mut self) -> Result<(), End> {
+        self.clock.unsent = Instant::now();
+        loop {
+            let until = self.clock.unsent + self.config.write_timeout;
+            let written = std::future::poll_fn(|cx| self.poll_write(cx));
+            match timeout_at(until, written).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => return Err(End::Failed(error)),
+                Err(_) if Instant::now() < self.clock.unsent + self.config.write_timeout => {}
+                Err(_) => return Err(End::Slow),
+            }
+        }
+    }
+
+    /// Sends the last word and waits for the peer to have read it. Gives the reason in a word.
+    async fn close(mut self, end: End) -> &'static str {
+        let how = match end {
+            End::Failed(_) => return "failed",
+            End::Slow => return "slow peer",
+            End::Idle => return "idle",
+            End::Closed => {
+                self.session.drop_waits();
+                if let Some(error) = self.session.end_of_input(&self.input) {
+                    self.session.say_why_it_closes(&error);
+                }
+                let _ = self.flush().await;
+                return "closed by the peer";
+            }
+            End::Late(limit) => {
+                self.session.drop_waits();
+                self.session.say_why_it_closes(&ErrorReply::timed_out(Millis::covering(limit)));
+                "timed out"
+            }
+            End::Fault => {
+                self.session.drop_waits();
+                "protocol error"
+            }
+            End::Drained => "drained",
+        };
+        if self.flush().await.is_ok() {
+            linger(&mut self.stream, self.config.linger).await;
+        }
+        how
+    }
+}
+
+/// Longest that a timer with nothing to wait for sleeps.
+const FAR: Duration = Duration::from_secs(24 * 3_600);
+
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Hello,
+    Frame,
+    Write,
+    Idle,
+    Buffers,
+    Nothing,
+}
+
+/// Closes the sending side and drops what still comes, until the peer closes too or `limit`.
+pub(crate) async fn linger(stream: &mut Stream, limit: Duration) {
+    let dropped = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut rest = [0; 1024];
+        while matches!(stream.read(&mut rest).await, Ok(1..)) {}
+    };
+    let _ = timeout(limit, dropped).await;
+}

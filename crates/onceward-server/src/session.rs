@@ -1,0 +1,421 @@
+//! What a connection does with frames: asks the store, encodes replies. No socket, no clock.
+
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use onceward::{Answer, Store, StoreError, Waitable};
+use onceward_core::{Begin, Get, Millis, Namespace, Position, ScopedKey};
+use onceward_proto::{
+    ErrorReply, Greeting, Hello, Incoming, Negotiated, Opcode, Rejection, ReplyEncoder, Request,
+    Rights, ServerConn, ServerLimits,
+};
+
+use crate::config::ServerConfig;
+use crate::mailbox::Mailbox;
+use crate::outbox::Outbox;
+use crate::report::{Tally, Totals};
+use crate::waits::{Ticket, Wait, Waits};
+
+/// Why [`Session::receive`] stopped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stop {
+    /// Whole frames have been acted on; what is left is part of one.
+    NeedMore,
+    /// Replies must leave first.
+    NoRoom,
+    /// Nothing more is read; the error is in the outbox.
+    Fatal,
+}
+
+/// One connection, from HELLO to its end, without its socket.
+///
+/// Every request is answered once: at once into the outbox, or by a wait that is answered when
+/// it ends, is cancelled, or the server drains.
+#[derive(Debug)]
+pub(crate) struct Session {
+    store: Store,
+    config: ServerConfig,
+    conn: ServerConn,
+    /// The one namespace, checked; `None` before HELLO.
+    namespace: Option<Box<str>>,
+    rights: Rights,
+    pub(crate) out: Outbox,
+    waits: Waits,
+    tally: Tally,
+    fault: Option<Rejection>,
+}
+
+impl Session {
+    pub(crate) fn new(
+        store: &Store,
+        config: &ServerConfig,
+        mailbox: Arc<Mailbox>,
+        totals: Arc<Totals>,
+    ) -> Self {
+        let conn = onceward_proto::ServerConfig { body_bytes_max: config.body_bytes_max };
+        Self {
+            store: store.clone(),
+            config: *config,
+            conn: ServerConn::new(&conn),
+            namespace: None,
+            rights: Rights::default(),
+            out: Outbox::default(),
+            waits: Waits::new(mailbox),
+            tally: Tally::new(totals),
+            fault: None,
+        }
+    }
+
+    /// Acts on the whole frames at the front of `input`, in order, while there is room for
+    /// replies. Gives the bytes that are done with.
+    pub(crate) fn receive(&mut self, input: &[u8]) -> (usize, Stop) {
+        let mut done = 0;
+        while self.has_room() {
+            match self.conn.next(&input[done..]) {
+                Ok(Some((incoming, size))) => {
+                    done += size;
+                    self.act(incoming);
+                }
+                Ok(None) => return (done, Stop::NeedMore),
+                Err(rejection) => {
+                    if self.fault.is_none() {
+                        self.reject(&rejection);
+                        self.fault = Some(rejection);
+                    }
+                    return (done, Stop::Fatal);
+                }
+            }
+        }
+        (done, Stop::NoRoom)
+    }
+
+    fn act(&mut self, incoming: Incoming<'_>) {
+        match incoming {
+            Incoming::Hello { hello, negotiated } => self.welcome(&hello, negotiated),
+            Incoming::Request { correlation, request } => {
+                self.tally.request();
+                self.request(correlation, request);
+            }
+            Incoming::Cancel { target } => self.cancel(target),
+            Incoming::Rejected(rejection) => self.reject(&rejection),
+        }
+    }
+
+    fn reject(&mut self, rejection: &Rejection) {
+        self.tally.request();
+        rejection.encode(self.out.encode_into());
+        self.out.encoded(Position(0));
+    }
+
+    fn welcome(&mut self, hello: &Hello<'_>, negotiated: Negotiated) {
+        self.tally.request();
+        self.namespace = Some(hello.namespace.as_str().into());
+        // Nothing checks credentials yet: whoever reaches a listener may do everything.
+        self.rights = Rights::ALL;
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let greeting = Greeting {
+            server_time_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            boot_epoch: self.store.boot_epoch(),
+            rights: self.rights,
+            limits: ServerLimits::new(
+                self.store.limits(),
+                self.config.in_flight_max,
+                Millis::covering(self.config.idle_timeout),
+            ),
+        };
+        self.conn.accept(negotiated, &greeting, self.out.encode_into());
+        self.out.encoded(Position(0));
+    }
+
+    fn request(&mut self, correlation: u64, request: Request<'_>) {
+        let opcode = request.opcode();
+        let replies = self.conn.replies();
+        if !self.rights.contains(rights_for(opcode)) {
+            let error = ErrorReply::denied("the credential lacks the right to do this");
+            return self.error(opcode, correlation, &error);
+        }
+        let name = self.namespace.take();
+        // Checked by HELLO, which comes before every request.
+        let namespace = name.as_deref().and_then(|name| Namespace::new(name).ok());
+        let namespace = namespace.unwrap_or(Namespace::DEFAULT);
+        let Self { store, out, .. } = self;
+        let answered = match request {
+            Request::Ping { echo } => {
+                replies.pong(correlation, echo, out.encode_into());
+                Ok(Some(Position(0)))
+            }
+            Request::Begin { key, begin } => self.begin(correlation, key, namespace, &begin),
+            Request::Get { key, get } => self.get(correlation, key, namespace, &get),
+            Request::Complete { key, complete } => {
+                let answer = store.complete(key.within(namespace), &complete);
+                encoded(answer, |it| replies.complete(correlation, it, out.encode_into()))
+            }
+            Request::Abandon { key, abandon } => {
+                let answer = store.abandon(key.within(namespace), &abandon);
+                encoded(answer, |it| replies.abandon(correlation, it, out.encode_into()))
+            }
+            Request::Renew { key, renew } => {
+                let answer = store.renew(key.within(namespace), &renew);
+                encoded(answer, |it| replies.renew(correlation, it, out.encode_into()))
+            }
+            Request::Checkpoint { key, checkpoint } => {
+                let answer = store.checkpoint(key.within(namespace), &checkpoint);
+                encoded(answer, |it| replies.checkpoint(correlation, it, out.encode_into()))
+            }
+            Request::Resolve { key, resolve } => {
+                let answer = store.resolve(key.within(namespace), &resolve);
+                encoded(answer, |it| replies.resolve(correlation, it, out.encode_into()))
+            }
+            Request::Forget { key, forget } => {
+                let answer = store.forget(key.within(namespace), &forget);
+                encoded(answer, |it| replies.forget(correlation, it, out.encode_into()))
+            }
+            Request::List(query) => store.list(namespace, &query).map(|page| {
+                replies.list(correlation, &page, out.encode_into());
+                Some(Position(0))
+            }),
+            Request::Stats => {
+                replies.stats(correlation, &store.stats(), out.encode_into());
+                Ok(Some(Position(0)))
+            }
+        };
+        self.namespace = name;
+        match answered {
+            Ok(Some(position)) => self.out.encoded(position),
+            Ok(None) => {} // It waits.
+            Err(error) => self.error(opcode, correlation, &error_reply(error)),
+        }
+    }
+
+    /// `None` if the request waits now.
+    fn begin(
+        &mut self,
+        correlation: u64,
+        key: ScopedKey<'_>,
+        namespace: Namespace<'_>,
+        begin: &Begin,
+    ) -> Result<Option<Position>, StoreError> {
+        let identity = key.within(namespace);
+        let replies = self.conn.replies();
+        let may_wait = self.may_wait(begin.wait);
+        let Self { store, out, waits, .. } = self;
+        let sink = |outcome: onceward_core::BeginOutcome<&[u8]>| {
+            replies.begin(correlation, &outcome, out.encode_into());
+        };
+        if !may_wait {
+            return store.begin(identity, begin, sink).map(|answer| Some(answer.position));
+        }
+        match store.begin_or_wait(identity, begin, waits.next_waker(), sink)? {
+            Waitable::Answered(answer) => Ok(Some(answer.position)),
+            Waitable::Waiting(ticket) => {
+                waits.enter(Wait { correlation, ticket: Ticket::Begin(ticket) });
+                Ok(None)
+            }
+        }
+    }
+
+    /// `None` if the request waits now.
+    fn get(
+        &mut self,
+        correlation: u64,
+        key: ScopedKey<'_>,
+        namespace: Namespace<'_>,
+        get: &Get,
+    ) -> Result<Option<Position>, StoreError> {
+        let identity = key.within(namespace);
+        let (replies, sees_fences) = (self.conn.replies(), self.sees_fences());
+        let may_wait = self.may_wait(get.wait);
+        let Self { store, out, waits, .. } = self;
+        let sink = |outcome: onceward_core::GetOutcome<&[u8]>| {
+            let outcome = if sees_fences { outcome } else { outcome.without_fence() };
+            replies.get(correlation, &outcome, out.encode_into());
+        };
+        if !may_wait {
+            return store.get(identity, sink).map(|answer| Some(answer.position));
+        }
+        match store.get_or_wait(identity, get, waits.next_waker(), sink)? {
+            Waitable::Answered(answer) => Ok(Some(answer.position)),
+            Waitable::Waiting(ticket) => {
+                waits.enter(Wait { correlation, ticket: Ticket::Get(ticket) });
+                Ok(None)
+            }
+        }
+    }
+
+    /// Over the connection's limit a request is answered at once, as over the store's (S10).
+    fn may_wait(&self, wait: Millis) -> bool {
+        wait.get() > 0 && self.waits.len() < self.config.in_flight_max as usize
+    }
+
+    /// Others' fences are shown to holders of the operate right alone.
+    fn sees_fences(&self) -> bool {
+        self.rights.contains(Rights::OPERATE)
+    }
+
+    /// The wait's answer comes through the mailbox like any other.
+    fn cancel(&mut self, target: u64) {
+        match self.waits.find(target).map(|wait| &mut wait.ticket) {
+            Some(Ticket::Begin(ticket)) => ticket.end_wait(),
+            Some(Ticket::Get(ticket)) => ticket.end_wait(),
+            None => {}
+        }
+    }
+
+    /// Answers waits that have ended, while there is room for replies.
+    pub(crate) fn answer_ended(&mut self) {
+        while self.has_room() {
+            let (replies, sees_fences) = (self.conn.replies(), self.sees_fences());
+            let Some((place, wait, waker)) = self.waits.next_ended() else { return };
+            let polled = poll(wait, waker, replies, sees_fences, &mut self.out);
+            if polled.is_ready() {
+                self.waits.leave(place);
+            }
+        }
+    }
+
+    /// Gives up every wait with Unavailable, but for those that have their answer (S17). The
+    /// replies are encoded by [`Session::answer_given_up`], as room allows.
+    pub(crate) fn give_up_waits(&mut self) -> Vec<Wait> {
+        self.waits.take_all()
+    }
+
+    /// Answers waits that were given up, from the end, while there is room.
+    pub(crate) fn answer_given_up(&mut self, waits: &mut Vec<Wait>) {
+        while self.has_room() {
+            let (replies, sees_fences) = (self.conn.replies(), self.sees_fences());
+            let Some(mut wait) = waits.pop() else { return };
+            let polled = poll(&mut wait, Waker::noop(), replies, sees_fences, &mut self.out);
+            if polled.is_pending() {
+                let opcode = wait.opcode();
+                self.error(opcode, wait.correlation, &error_reply(StoreError::Unavailable));
+            }
+        }
+    }
+
+    /// The peer is gone: its waits leave the line (S10).
+    pub(crate) fn drop_waits(&mut self) {
+        drop(self.waits.take_all());
+    }
+
+    fn error(&mut self, opcode: Opcode, correlation: u64, error: &ErrorReply<'_>) {
+        let replies = self.conn.replies();
+        replies.error(opcode.as_u8(), correlation, error, self.out.encode_into());
+        self.out.encoded(Position(0));
+    }
+
+    /// Encodes the connection's last word.
+    pub(crate) fn say_why_it_closes(&mut self, error: &ErrorReply<'_>) {
+        self.conn.replies().closing(error, self.out.encode_into());
+    }
+
+    /// Notes that `size` bytes of the outbox have left.
+    pub(crate) fn left(&mut self, size: usize) {
+        let replies = self.out.left(size);
+        self.tally.answered(replies);
+    }
+
+    /// Whether another reply may be encoded.
+    pub(crate) fn has_room(&self) -> bool {
+        self.out.unsent() < self.config.unsent_bytes_max
+    }
+
+    /// Whether HELLO has been accepted.
+    pub(crate) fn is_open(&self) -> bool {
+        self.namespace.is_some()
+    }
+
+    /// Whether any request waits.
+    pub(crate) fn waits(&self) -> bool {
+        !self.waits.is_empty()
+    }
+
+    /// What the peer did wrong, once it cannot go on.
+    pub(crate) fn fault(&self) -> Option<&Rejection> {
+        self.fault.as_ref()
+    }
+
+    /// Bytes that the frame at the front of `input` has, after [`Stop::NeedMore`].
+    pub(crate) fn frame_size(&self, input: &[u8]) -> usize {
+        self.conn.frame_size(input)
+    }
+
+    /// Names half a frame at the end of the stream.
+    pub(crate) fn end_of_input(&self, rest: &[u8]) -> Option<ErrorReply<'static>> {
+        let half = self.conn.end_of_input(rest).err()?;
+        Some(ErrorReply::from(&onceward_proto::ProtocolError::from(half)))
+    }
+
+    /// Whether buffers are held that an idle connection can do without.
+    pub(crate) fn holds_memory(&self) -> bool {
+        self.out.holds_memory()
+    }
+
+    /// Gives memory back that an idle connection can do without.
+    pub(crate) fn release_memory(&mut self) {
+        self.out.release_memory();
+        self.waits.release_memory();
+    }
+}
+
+/// What an operation needs. Connections have both rights until credentials are checked.
+const fn rights_for(opcode: Opcode) -> Rights {
+    match opcode {
+        Opcode::Hello | Opcode::Ping | Opcode::Cancel => Rights(0),
+        Opcode::Begin
+        | Opcode::Complete
+        | Opcode::Abandon
+        | Opcode::Renew
+        | Opcode::Checkpoint
+        | Opcode::Get => Rights::USE,
+        Opcode::Resolve | Opcode::Forget | Opcode::List | Opcode::Stats => Rights::OPERATE,
+    }
+}
+
+fn encoded<O>(
+    answer: Result<Answer<O>, StoreError>,
+    encode: impl FnOnce(O),
+) -> Result<Option<Position>, StoreError> {
+    answer.map(|answer| {
+        encode(answer.value);
+        Some(answer.position)
+    })
+}
+
+/// Encodes the wait's answer, if it has one.
+fn poll(
+    wait: &mut Wait,
+    waker: &Waker,
+    replies: ReplyEncoder,
+    sees_fences: bool,
+    out: &mut Outbox,
+) -> Poll<()> {
+    let (correlation, opcode) = (wait.correlation, wait.opcode());
+    let polled = match &mut wait.ticket {
+        Ticket::Begin(ticket) => ticket.poll(waker, |outcome| {
+            replies.begin(correlation, &outcome, out.encode_into());
+        }),
+        Ticket::Get(ticket) => ticket.poll(waker, |outcome| {
+            let outcome = if sees_fences { outcome } else { outcome.without_fence() };
+            replies.get(correlation, &outcome, out.encode_into());
+        }),
+    };
+    polled.map(|answer| match answer {
+        Ok(answer) => out.encoded(answer.position),
+        Err(error) => {
+            let error = error_reply(error);
+            replies.error(opcode.as_u8(), correlation, &error, out.encode_into());
+            out.encoded(Position(0));
+        }
+    })
+}
+
+fn error_reply(error: StoreError) -> ErrorReply<'static> {
+    match error {
+        StoreError::BadInput(bad) => ErrorReply::from(&bad),
+        StoreError::Unavailable => ErrorReply::unavailable(
+            "the server is shutting down: nothing may be concluded, repeat with the same attempt id or token",
+        ),
+        other => ErrorReply::unavailable(other.to_string()),
+    }
+}

@@ -1,0 +1,58 @@
+//! A server in this process, with a clock moved by hand.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use onceward::{Millis, Store, StoreConfig};
+use onceward_server::{Listeners, Report, ServeError, ServerConfig, run};
+use onceward_testkit::ManualClock;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<ManualClock>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Result<Report, ServeError>>,
+}
+
+impl Running {
+    pub(crate) fn start() -> Self {
+        Self::with(ServerConfig::default())
+    }
+
+    pub(crate) fn with(config: ServerConfig) -> Self {
+        Self::at(config, &[])
+    }
+
+    pub(crate) fn at(config: ServerConfig, unix: &[PathBuf]) -> Self {
+        let clock = Arc::new(ManualClock::new(1_000));
+        let store = Store::new(StoreConfig::default(), clock.clone()).expect("a store");
+        let any_port = "127.0.0.1:0".parse().expect("an address");
+        let listeners = Listeners::bind(&[any_port], unix, &config).expect("listeners");
+        let address = listeners.tcp_addresses()[0];
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(run(listeners, store.clone(), config, async {
+            let _ = stopped.await;
+        }));
+        Self { address, store, clock, stop: Some(stop), task }
+    }
+
+    /// Moves the store's time and does what falls due.
+    pub(crate) fn advance(&self, millis: u64) {
+        let now = self.clock.advance(Millis::new(millis));
+        while self.store.tick(now, 10_000) == Some(now) {}
+    }
+
+    /// Sends the shutdown signal.
+    pub(crate) fn signal(&mut self) {
+        drop(self.stop.take());
+    }
+
+    pub(crate) async fn stop(mut self) -> Report {
+        self.signal();
+        self.task.await.expect("no panic").expect("it served")
+    }
+}
