@@ -83,8 +83,8 @@ pub use onceward_core::{
     Abandon, AbandonOutcome, Acquired, AttemptId, Backend, BackendError, BadInput, Begin,
     BeginOutcome, Body, Certainty, CheckpointOutcome, Checkpointed, Complete, CompleteOutcome,
     Completed, Digest, Fence, Fingerprint, Forget, ForgetOutcome, Get, GetOutcome, Identity,
-    ListEntry, ListPage, ListQuery, Metadata, MetadataBuf, Millis, Namespace, NotKept, PageCursor,
-    Policy, Refusal, Renew, RenewOutcome, Replay, Resolve, ResolveOutcome, ResultRef,
+    Limits, ListEntry, ListPage, ListQuery, Metadata, MetadataBuf, Millis, Namespace, NotKept,
+    PageCursor, Policy, Refusal, Renew, RenewOutcome, Replay, Resolve, ResolveOutcome, ResultRef,
     SaveCheckpoint, ScopedKey, ScopedKeyBuf, StateName, Stats, StatsRow, StoredResult, Token,
     TokenParseError, Verdict,
 };

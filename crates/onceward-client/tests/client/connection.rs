@@ -330,7 +330,7 @@ fn a_client_outlives_the_runtime_it_connected_on() {
     let server =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let peer = server.block_on(Peer::bind());
-    let client = peer.builder().open().unwrap();
+    let client = peer.builder().request_timeout(Duration::from_secs(60)).open().unwrap();
     let serving = server.spawn(async move {
         for _ in 0..2 {
             let mut visitor = peer.welcome().await;
@@ -339,9 +339,11 @@ fn a_client_outlives_the_runtime_it_connected_on() {
             assert!(visitor.next().await.is_none(), "its runtime has ended");
         }
     });
+    let start = Instant::now();
     for _ in 0..2 {
         runtime().block_on(client.ping()).unwrap();
     }
+    assert!(start.elapsed() < Duration::from_secs(30), "noticed without a timeout");
     drop(client);
     server.block_on(serving).unwrap();
 }

@@ -166,10 +166,15 @@ async fn the_lease_is_renewed_at_a_third_of_it() {
 async fn the_lease_counts_from_the_sending_s6() {
     // The store granted 30 s at some instant within the 4 s that the reply took.
     let attempt = AttemptId::from_bytes([1; 16]);
-    let fake = Fake::new().begin(ok(grant(1, attempt, LEASE)).after(4_000));
+    let renewed = RenewOutcome::Renewed { lease_left: LEASE };
+    let fake = Fake::new()
+        .begin(ok(grant(1, attempt, LEASE)).after(4_000))
+        .renew(ok(renewed).after(4_000));
     let answer: Answer = execution(&fake)
         .execute(key(), Fingerprint::None, |context| async move {
             assert_eq!(context.lease_left(), Duration::from_secs(26));
+            sleep(Duration::from_secs(13)).await;
+            assert_eq!(context.lease_left(), Duration::from_secs(23), "renewed 7 s ago, not 3");
             Ok(())
         })
         .await;
@@ -303,12 +308,13 @@ async fn a_dropped_execution_leaves_what_is_stated() {
         ("running, chosen: leave", Fake::new(), P::InDoubt, Some(On::Leave), true,
             &["begin wait 0", "renew"]),
         ("beginning: given back", begin_hangs(), P::InDoubt, None, true,
-            &["begin wait 0", "begin wait 0", "abandon NotDone"]),
+            &["begin wait 20000", "begin wait 0", "abandon NotDone"]),
         ("completing: stored all the same", complete_hangs(), P::InDoubt, None, false,
             &["begin wait 0", "complete 0", "complete 0"]),
     ];
     for (why, fake, policy, on_drop, hang, want) in cases {
-        let mut execution = execution(&fake).policy(policy);
+        let wait = if why.starts_with("beginning") { 20_000 } else { 0 };
+        let mut execution = execution(&fake).policy(policy).wait(Millis::new(wait));
         if let Some(on_drop) = on_drop {
             execution = execution.on_drop(on_drop);
         }

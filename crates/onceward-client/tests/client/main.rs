@@ -6,3 +6,5 @@ mod embedded;
 mod execute;
 mod fake;
 mod peer;
+mod proxy;
+mod remote;
