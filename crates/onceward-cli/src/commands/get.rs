@@ -1,0 +1,105 @@
+//! `get`: looks without acting.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use onceward_client::{Body, Client, Fence, Get, GetOutcome, Millis};
+
+use crate::answer::{Answer, Value};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::identity::IdentityArguments;
+use crate::quantity::duration;
+
+const EXAMPLES: &str = "\
+Exit 0 means completed; reserved is 10, absent 12, in doubt 15.
+
+Examples:
+  onceward get --key order-17
+  onceward get --key order-17 --wait 30s --body-only > order.json
+  onceward get --key-hex 00ff17 --scope tenant-9 --json";
+
+/// Show a key's state, and its result if there is one
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct GetArguments {
+    #[command(flatten)]
+    identity: IdentityArguments,
+    /// How long to wait while its owner works
+    #[arg(
+        long,
+        env = "ONCEWARD_WAIT",
+        value_name = "TIME",
+        value_parser = duration,
+        allow_hyphen_values = true,
+        default_value = "0s"
+    )]
+    wait: Duration,
+    /// Write the body to stdout as it is, and nothing else
+    #[arg(
+        long,
+        env = "ONCEWARD_BODY_ONLY",
+        value_parser = BoolishValueParser::new(),
+        conflicts_with = "json"
+    )]
+    body_only: bool,
+}
+
+/// What get tells: an answer, or with `--body-only` the bytes alone.
+pub(crate) enum Got {
+    Answer(Answer),
+    Body(Bytes),
+}
+
+pub(crate) async fn run(client: &Client, arguments: &GetArguments) -> Result<Got, Failure> {
+    let key = arguments.identity.scoped_key()?;
+    let request = Get { wait: Millis::covering(arguments.wait) };
+    let outcome = client.get(key.as_ref(), &request).await?;
+    if !arguments.body_only {
+        return Ok(Got::Answer(answer(&outcome)));
+    }
+    let GetOutcome::Completed(completed) = outcome else {
+        let Answer { exit, outcome, .. } = answer(&outcome);
+        return Err(Failure::new(exit, format!("there is no body: the key is {outcome}")));
+    };
+    match completed.result.body {
+        Body::Kept(body) => Ok(Got::Body(body)),
+        Body::NotKept(why) => Err(Failure::new(
+            Exit::NotKept,
+            format!(
+                "there is no body: the work is done, but its body was not kept ({}); do not run it again",
+                why.name()
+            ),
+        )),
+    }
+}
+
+fn answer(outcome: &GetOutcome<Bytes>) -> Answer {
+    let told = |exit| Answer::new(exit, outcome.name());
+    let text = |fence: &Option<Fence>| Value::from(fence.map(|fence| fence.to_string()));
+    match outcome {
+        GetOutcome::Absent => told(Exit::Absent),
+        GetOutcome::Reserved { age, attempt_number, lease_left, fence, doubt_number } => {
+            told(Exit::InProgress)
+                .with("fence", text(fence))
+                .with("attempt_number", *attempt_number)
+                .with("age", *age)
+                .with("lease_left", *lease_left)
+                .with("doubt_number", *doubt_number)
+        }
+        GetOutcome::InDoubt { since, attempt_number, fence, doubt_number } => told(Exit::InDoubt)
+            .with("fence", text(fence))
+            .with("attempt_number", *attempt_number)
+            .with("since", *since)
+            .with("doubt_number", *doubt_number),
+        GetOutcome::Completed(completed) => told(Exit::Ok)
+            .with_result(&completed.result)
+            .with("fence", text(&completed.fence))
+            .with("attempt_number", completed.attempt_number)
+            .with("age", completed.age)
+            .with("retention_left", completed.retention_left),
+        GetOutcome::Expired { since } => told(Exit::Expired).with("since", *since),
+    }
+}

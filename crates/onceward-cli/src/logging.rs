@@ -1,0 +1,32 @@
+//! The log, on stderr: stdout belongs to answers.
+
+use std::io::{self, IsTerminal as _};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::failure::Failure;
+
+/// Starts logging. The filter is `--log`, else `RUST_LOG`, else `default`.
+///
+/// # Errors
+/// A filter that cannot be read.
+pub(crate) fn start(chosen: Option<&str>, default: &str) -> Result<(), Failure> {
+    let from_environment = std::env::var("RUST_LOG").ok();
+    let filter = chosen.or(from_environment.as_deref()).filter(|filter| !filter.trim().is_empty());
+    let filter = EnvFilter::try_new(filter.unwrap_or(default)).map_err(|error| {
+        Failure::bad_input(
+            "log",
+            format!("log filter: {error}; write error, warn, info, debug, trace or TARGET=LEVEL,…"),
+        )
+    })?;
+    let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(ansi)
+        // A reader of stderr that has left must not end the daemon.
+        .log_internal_errors(false);
+    // Fails only if a subscriber is set already, which then does the job.
+    let _ = subscriber.try_init();
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! `serve`: the daemon.
+
+mod clock;
+mod descriptors;
+mod limit_arguments;
+mod memory;
+mod script;
+mod signals;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use onceward::{BootClock, Clock, Store, StoreConfig};
+use onceward_server::{Listeners, ServeError, ServerConfig};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output;
+use crate::quantity::{duration, size};
+use crate::render;
+use crate::serve::clock::ScriptedClock;
+use crate::serve::limit_arguments::LimitArguments;
+use crate::serve::signals::Signals;
+
+const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7977);
+
+const EXAMPLES: &str = "\
+Without a data directory, a restart is a new store: it remembers no key.
+
+SIGTERM or SIGINT: stop accepting, answer what was accepted, wake waiters with unavailable, exit 0
+within the grace period. A second signal aborts at once with exit 1.
+
+Examples:
+  onceward serve
+  onceward serve --unix /run/onceward/onceward.sock --memory 4GiB
+  onceward serve --listen 127.0.0.1:0 --json         # any free port; stdout says which";
+
+/// Run the daemon
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ServeArguments {
+    /// Listen on this TCP address; repeat it for more. Port 0 takes any free one [default:
+    /// 127.0.0.1:7977, unless --unix is given]
+    #[arg(
+        long,
+        env = "ONCEWARD_LISTEN",
+        value_name = "ADDRESS:PORT",
+        value_delimiter = ',',
+        value_parser = address
+    )]
+    listen: Vec<SocketAddr>,
+    /// Listen on this Unix socket, with mode 0600; repeat it for more
+    #[arg(long, env = "ONCEWARD_UNIX", value_name = "PATH", value_delimiter = ',')]
+    unix: Vec<PathBuf>,
+    /// Memory for entries, results and set-asides together; at the limit new begins are refused
+    /// [default: 1GiB, or half of the control group's limit if that is less]
+    #[arg(
+        long,
+        env = "ONCEWARD_MEMORY",
+        value_name = "SIZE",
+        value_parser = size,
+        allow_hyphen_values = true
+    )]
+    memory: Option<u64>,
+    /// Serve addresses that other machines can reach, although nothing proves who connects
+    #[arg(long, env = "ONCEWARD_INSECURE_NO_AUTH", value_parser = BoolishValueParser::new())]
+    insecure_no_auth: bool,
+    /// From the first signal to the end, at most
+    #[arg(
+        long,
+        env = "ONCEWARD_GRACE",
+        value_name = "TIME",
+        value_parser = duration,
+        allow_hyphen_values = true,
+        default_value = "10s"
+    )]
+    grace: Duration,
+    /// Threads that serve connections; one is cheapest per request
+    #[arg(
+        long,
+        env = "ONCEWARD_THREADS",
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=1024),
+        default_value_t = 1
+    )]
+    threads: u16,
+    #[command(flatten, next_help_heading = "Limits")]
+    limits: LimitArguments,
+    /// For conformance runs of client authors only, never in production: the store's clock stands
+    /// still. Prints {"listening":[…]} on stdout, then reads lines `advance MS` on stdin, does all
+    /// that is due, and answers `now MS`. The end of stdin drains and exits. Loopback only
+    #[arg(long)]
+    test_clock: bool,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.trim().parse().map_err(|_| {
+        "write an IP address and a port, such as 127.0.0.1:7977 or [::1]:7977".to_owned()
+    })
+}
+
+/// Everything that is checked before anything is bound.
+struct Plan {
+    listen: Vec<SocketAddr>,
+    store: StoreConfig,
+    server: ServerConfig,
+}
+
+impl ServeArguments {
+    fn plan(&self) -> Result<Plan, Failure> {
+        let mut listen = self.listen.clone();
+        if listen.is_empty() && self.unix.is_empty() {
+            listen.push(LISTEN_DEFAULT);
+        }
+        let beyond = listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
+        if let (true, Some(address)) = (self.test_clock, beyond) {
+            return Err(Failure::bad_input(
+                "listen",
+                format!(
+                    "--test-clock serves loopback only, and {address} is not: whoever sets the clock ends every lease"
+                ),
+            ));
+        }
+        let limits = self.limits.store()?;
+        let store = StoreConfig {
+            memory_bytes: self.memory.unwrap_or_else(memory::default_bytes),
+            limits,
+            ..StoreConfig::default()
+        };
+        let server = ServerConfig {
+            insecure_no_auth: self.insecure_no_auth,
+            grace: self.grace,
+            ..self.limits.server(&limits)
+        };
+        server.check().map_err(refused)?;
+        Ok(Plan { listen, store, server })
+    }
+
+    fn runtime(&self) -> std::io::Result<Runtime> {
+        if self.threads == 1 {
+            return Builder::new_current_thread().enable_all().build();
+        }
+        Builder::new_multi_thread().worker_threads(self.threads.into()).enable_all().build()
+    }
+}
+
+fn refused(error: ServeError) -> Failure {
+    let exit = match &error {
+        ServeError::Listen { .. } | ServeError::InUse { .. } => Exit::Failure,
+        _ => Exit::BadInput,
+    };
+    let field = match &error {
+        ServeError::Setting { name, .. } => Some((*name).to_owned()),
+        ServeError::NotLoopback { .. } | ServeError::NoListener | ServeError::Listen { .. } => {
+            Some("listen".to_owned())
+        }
+        ServeError::InUse { .. } | ServeError::NotASocket { .. } => Some("unix".to_owned()),
+        _ => None,
+    };
+    Failure { field, ..Failure::new(exit, error.to_string()) }
+}
+
+/// Serves until a signal, or with `--test-clock` until stdin ends.
+///
+/// # Errors
+/// Whatever keeps it from starting.
+pub(crate) fn run(arguments: &ServeArguments, json: bool) -> Result<Exit, Failure> {
+    let Plan { listen, store, server } = arguments.plan()?;
+    descriptors::raise(server.connections_max);
+    let scripted = arguments.test_clock.then(|| Arc::new(ScriptedClock::default()));
+    let clock: Arc<dyn Clock> = match &scripted {
+        Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
+        None => Arc::new(BootClock::new()),
+    };
+    let memory_bytes = store.memory_bytes;
+    let store = Store::new(store, clock)
+        .map_err(|error| Failure::new(Exit::BadInput, error.to_string()))?;
+    let failed = |what: &str, error: std::io::Error| {
+        Failure::new(Exit::Failure, format!("{what} failed: {error}"))
+    };
+    let runtime = arguments.runtime().map_err(|error| failed("starting the runtime", error))?;
+    let listeners = Listeners::bind(&listen, &arguments.unix, &server).map_err(refused)?;
+    let addresses = addresses(&listeners);
+    runtime.block_on(async {
+        // Before anything is printed: whoever reads the line may send a signal at once.
+        let signals = Signals::listen().map_err(|error| failed("listening for signals", error))?;
+        greet(&addresses, memory_bytes, &store, scripted.is_some());
+        if json || scripted.is_some() {
+            let line = serde_json::json!({ "schema": render::SCHEMA, "listening": addresses });
+            output::print(&render::json(&line))?;
+        }
+        let end = scripted.map(|clock| script::follow(clock, store.clone()));
+        let shutdown = signals.shutdown(end);
+        onceward_server::run(listeners, store.clone(), server, shutdown).await.map_err(refused)
+    })?;
+    tracing::info!("drained; good-bye");
+    Ok(Exit::Ok)
+}
+
+/// As `--url` and the conformance runners name them.
+fn addresses(listeners: &Listeners) -> Vec<String> {
+    let tcp = listeners.tcp_addresses().into_iter().map(|address| address.to_string());
+    let unix = listeners.unix_paths().into_iter().map(|path| format!("unix:{}", path.display()));
+    tcp.chain(unix).collect()
+}
+
+fn greet(addresses: &[String], memory_bytes: u64, store: &Store, scripted: bool) {
+    for address in addresses {
+        tracing::info!("listening on {address}");
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        boot_epoch = store.boot_epoch(),
+        "namespace default, and any other a client names; memory limit {}",
+        ByteSize(memory_bytes)
+    );
+    // S22.
+    tracing::warn!(
+        "no data directory: everything is in memory, and a restart is a new store that remembers no key"
+    );
+    if scripted {
+        tracing::warn!(
+            "--test-clock: time stands still until stdin moves it; never use this in production"
+        );
+    }
+}
