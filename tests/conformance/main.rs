@@ -11,44 +11,46 @@ mod value;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
-use onceward_client::Client;
 use onceward_core::Backend;
 
 use case::Case;
 use runner::run;
-use world::{World, store_for};
-
-const NAMESPACE: &str = "default";
+use world::{Transport, World, embedded, remote};
 
 /// Enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_embedded_store_conforms() {
-    conforms("embedded store", async |case| {
-        let (store, clock) = store_for(&case)?;
-        let client = Client::embedded(store.clone(), NAMESPACE).map_err(|why| why.to_string())?;
-        Ok(World { backend: Arc::new(client), store, clock })
-    })
-    .await;
+    conforms("embedded store", embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_and_server_over_tcp_conform() {
+    conforms("client and server over TCP", |case| remote(case, Transport::Tcp)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_and_server_over_a_unix_socket_conform() {
+    conforms("client and server over a Unix socket", |case| remote(case, Transport::Unix)).await;
 }
 
 /// Runs every case on a world of its own; fails with every failure there was.
-async fn conforms<B, F>(subject: &str, mut make: impl FnMut(Case) -> F)
-where
-    B: Backend + 'static,
-    F: Future<Output = Result<World<B>, String>>,
-{
+async fn conforms<B: Backend + 'static>(
+    subject: &str,
+    make: impl Fn(&Case) -> Result<World<B>, String>,
+) {
     let cases = case::read_all().expect("cases keep to their format");
     let mut failures = Vec::new();
     for case in &cases {
-        let world = make(case.clone()).await.unwrap_or_else(|why| panic!("{}: {why}", case.place));
+        let world = make(case).unwrap_or_else(|why| panic!("{}: {why}", case.place));
         if let Err(failure) = run(case, &world, PATIENCE).await {
             failures.push(failure.to_string());
+        }
+        if let Err(why) = world.end().await {
+            failures.push(format!("{}: the server did not end well: {why}", case.place));
         }
     }
     let (failed, all) = (failures.len(), cases.len());

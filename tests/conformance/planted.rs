@@ -1,13 +1,10 @@
 //! The runner finds what is wrong: a table of cases that must fail, each at its fault.
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use onceward_client::Client;
 
 use crate::case::parse;
 use crate::runner::run;
-use crate::world::{World, store_for};
+use crate::world::embedded;
 
 /// What each planted case does wrong, its steps, and what the report must say.
 const PLANTED: &[(&str, &str, &str)] = &[
@@ -109,9 +106,7 @@ async fn the_runner_finds_what_is_wrong() {
         let text = format!("{{\"case\": \"planted\", \"rules\": [\"S1\"]}}\n{steps}");
         let cases = parse("planted", &text).unwrap_or_else(|fault| panic!("{why}: {fault}"));
         let case = &cases[0];
-        let (store, clock) = store_for(case).expect("a store");
-        let client = Client::embedded(store.clone(), "default").expect("a client");
-        let world = World { backend: Arc::new(client), store, clock };
+        let world = embedded(case).expect("a store");
         match run(case, &world, Duration::from_millis(200)).await {
             Ok(()) => panic!("{why}: not found"),
             Err(failure) => {

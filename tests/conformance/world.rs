@@ -1,10 +1,18 @@
 //! One store for one case: its backend, its clock, and the hand that moves both.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use onceward::{Store, StoreConfig};
+use onceward_client::Client;
 use onceward_core::{Backend, Limits, Millis};
+use onceward_server::{Listeners, ServerConfig, run};
 use onceward_testkit::ManualClock;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::case::Case;
 
@@ -13,7 +21,26 @@ pub(crate) struct World<B> {
     pub(crate) backend: Arc<B>,
     pub(crate) store: Store,
     pub(crate) clock: Arc<ManualClock>,
+    /// What stands between backend and store, if anything.
+    served: Option<Served>,
 }
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Transport {
+    Tcp,
+    Unix,
+}
+
+/// A running server.
+struct Served {
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<Result<(), String>>,
+    /// Holds the Unix socket.
+    _folder: TempDir,
+}
+
+const NAMESPACE: &str = "default";
 
 /// A store that keeps to the case's limits, and its clock.
 ///
@@ -36,7 +63,57 @@ pub(crate) fn store_for(case: &Case) -> Result<(Store, Arc<ManualClock>), String
     Ok((store, clock))
 }
 
+/// A client directly over the store.
+///
+/// # Errors
+/// As [`store_for`].
+pub(crate) fn embedded(case: &Case) -> Result<World<Client>, String> {
+    let (store, clock) = store_for(case)?;
+    let client = Client::embedded(store.clone(), NAMESPACE).map_err(|why| why.to_string())?;
+    Ok(World { backend: Arc::new(client), store, clock, served: None })
+}
+
+/// A client of a server of its own, with the same clock.
+///
+/// # Errors
+/// As [`store_for`], or the server does not start.
+pub(crate) fn remote(case: &Case, transport: Transport) -> Result<World<Client>, String> {
+    let (store, clock) = store_for(case)?;
+    let folder = tempfile::tempdir().map_err(|why| why.to_string())?;
+    let config = ServerConfig { grace: Duration::from_secs(2), ..ServerConfig::default() };
+    let path: PathBuf = folder.path().join("socket");
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let (tcp, unix): (&[SocketAddr], &[PathBuf]) = match transport {
+        Transport::Tcp => (&[loopback], &[]),
+        Transport::Unix => (&[], std::slice::from_ref(&path)),
+    };
+    let listeners = Listeners::bind(tcp, unix, &config).map_err(|why| why.to_string())?;
+    let url = match listeners.tcp_addresses().first() {
+        Some(address) => format!("onceward://{address}/{NAMESPACE}"),
+        None => format!("onceward+unix://{}?namespace={NAMESPACE}", path.display()),
+    };
+    let (stop, stopped) = oneshot::channel();
+    let serving = run(listeners, store.clone(), config, async {
+        let _ = stopped.await;
+    });
+    let ended = tokio::spawn(async { serving.await.map(drop).map_err(|why| why.to_string()) });
+    let client = Client::open(&url).map_err(|why| why.to_string())?;
+    let served = Some(Served { stop, ended, _folder: folder });
+    Ok(World { backend: Arc::new(client), store, clock, served })
+}
+
 impl<B: Backend> World<B> {
+    /// Ends the server, if there is one, and sees that it ended well.
+    ///
+    /// # Errors
+    /// It failed or panicked.
+    pub(crate) async fn end(self) -> Result<(), String> {
+        drop(self.backend);
+        let Some(Served { stop, ended, _folder }) = self.served else { return Ok(()) };
+        drop(stop);
+        ended.await.map_err(|why| why.to_string())?
+    }
+
     /// Moves the clock and does all that is due.
     ///
     /// # Errors
