@@ -134,6 +134,12 @@ impl ScopedKeyBuf {
     }
 }
 
+impl From<ScopedKey<'_>> for ScopedKeyBuf {
+    fn from(borrowed: ScopedKey<'_>) -> Self {
+        borrowed.to_owned()
+    }
+}
+
 impl fmt::Debug for ScopedKeyBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_ref().fmt(f)
