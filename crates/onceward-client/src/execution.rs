@@ -137,7 +137,8 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         self
     }
 
-    /// How long to wait out another owner (S10); zero answers InProgress at once.
+    /// How long to wait out another owner (S10); zero answers InProgress at once. The store cuts it
+    /// to its own limit, 60 s unless configured.
     #[must_use]
     pub fn wait(mut self, wait: impl Into<Millis>) -> Self {
         self.wait = wait.into();

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use onceward_core::{
-    Body, Metadata, MetadataBuf, Millis, NotKept, Refusal, ResultRef, StoredResult,
+    BadInput, Body, Metadata, MetadataBuf, Millis, NotKept, Refusal, ResultRef, StoredResult,
 };
 
 use crate::error::ClientError;
@@ -220,6 +220,22 @@ pub struct Done {
     pub retention_left: Millis,
 }
 
+impl Done {
+    /// The body, where there is one.
+    #[must_use]
+    pub const fn body(&self) -> Option<&Bytes> {
+        self.result.body.kept()
+    }
+
+    /// The metadata, read from its encoding.
+    ///
+    /// # Errors
+    /// As [`Metadata::decode`], where a store gives back what none should have taken.
+    pub fn metadata(&self) -> Result<Metadata<'_>, BadInput> {
+        Metadata::decode(&self.result.metadata)
+    }
+}
+
 impl fmt::Debug for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Done")
@@ -362,6 +378,8 @@ mod tests {
             age: Millis::ZERO,
             retention_left: Millis::ZERO,
         };
+        assert_eq!(done.metadata().unwrap().pairs().count(), 1);
+        assert_eq!(done.body().map(Bytes::len), Some(11));
         let error: ExecuteError<std::fmt::Error> =
             ExecuteError::LostOwnership { why: Lost::Fenced, result: result.clone() };
         let shown = format!("{result:?} {:?} {error:?} {error}", Executed::Ran(done));

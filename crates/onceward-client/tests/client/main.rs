@@ -5,6 +5,7 @@ mod connection;
 mod embedded;
 mod execute;
 mod fake;
+mod logs;
 mod peer;
 mod proxy;
 mod remote;

@@ -31,9 +31,11 @@ impl Peer {
         Self { listener, port }
     }
 
-    /// A client of this peer, with back-off short enough for a test.
+    /// A client of this peer, with timeouts that a loaded machine keeps and short pauses.
     pub(crate) fn builder(&self) -> ClientBuilder {
         Client::builder(&format!("onceward://127.0.0.1:{}/orders", self.port))
+            .connect_timeout(Duration::from_secs(10))
+            .request_timeout(Duration::from_secs(10))
             .back_off(Duration::from_millis(1), Duration::from_millis(20))
     }
 

@@ -1,0 +1,74 @@
+//! What the client says in logs.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use onceward_client::*;
+use tokio::time::Duration;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::fake::{Fake, down, ok};
+
+/// Everything logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_log_holds_a_key_a_body_or_an_attempt_id_s16() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let fake = Fake::new()
+        .renew(down())
+        .renew(ok(RenewOutcome::Fenced))
+        .abandon(down())
+        .complete(down().forever());
+    let execution = Execution::over(fake.clone(), "orders").unwrap();
+    let scoped = ScopedKeyBuf::new("secret-tenant", "secret-key").unwrap();
+    for fails in [false, true] {
+        let work = async |run: Context<Fake>| {
+            tokio::time::sleep(Duration::from_secs(25)).await;
+            let _ = run.save_checkpoint(1, "secret-checkpoint").await;
+            if fails { Err("secret-error") } else { Ok("secret-body") }
+        };
+        let ended = execution.execute(scoped.clone(), fingerprint_of("secret"), work).await;
+        assert!(ended.is_err());
+    }
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("execute{key="), "a short hash tells executions apart: {log}");
+    for (why, word) in [
+        ("a failed renewal", "renewal failed"),
+        ("a lost identity", "ownership is lost"),
+        ("an abandon that failed", "could not give the identity up"),
+    ] {
+        assert!(log.contains(word), "{why} is logged: {log}");
+    }
+    assert!(!log.contains("secret"), "{log}");
+    for attempt in fake.attempts() {
+        let token = Token { fence: Fence::new(1).unwrap(), attempt_id: attempt }.to_string();
+        assert!(!log.contains(&token[2..]), "{log}");
+    }
+}
