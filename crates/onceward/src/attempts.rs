@@ -1,7 +1,7 @@
 //! Attempt ids that have ended, remembered for a while so that a delayed duplicate of their begin
 //! acquires nothing with nobody behind it (S3).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
 
 use onceward_core::{AttemptId, Timestamp};
@@ -9,11 +9,15 @@ use onceward_core::{AttemptId, Timestamp};
 /// What one remembered attempt costs, charged to the budget: its place in map and queue.
 pub(crate) const ATTEMPT_BYTES: u64 = 96;
 
+/// Due ones forgotten for each one remembered, so that the memory shrinks by its own use too.
+const FORGET_STEPS: usize = 2;
+
 /// Bounded in number and in time. `hash` names the identity.
 #[derive(Default)]
 pub(crate) struct EndedAttempts {
-    ended: std::collections::HashMap<(u64, AttemptId), Timestamp, RandomState>,
-    /// In the order in which they may be forgotten.
+    ended: HashMap<(u64, AttemptId), Timestamp, RandomState>,
+    /// In the order in which they may be forgotten. Every attempt in the map is here with the
+    /// instant that the map has; one that was remembered anew is here with earlier ones as well.
     queue: VecDeque<(Timestamp, u64, AttemptId)>,
 }
 
@@ -35,16 +39,16 @@ impl EndedAttempts {
         now: Timestamp,
         most: usize,
     ) -> Remembered {
-        let mut change = self.forget_due(now);
+        let mut steps = FORGET_STEPS;
+        let mut change = self.forget_due(now, &mut steps);
         if most == 0 {
             return change;
         }
-        if self.queue.len() >= most && self.drop_first() {
-            change.dropped += 1;
-            change.dropped_early += 1;
+        while self.queue.len() >= most {
+            self.drop_first(now, &mut change);
         }
+        self.queue.push_back((until, hash, attempt_id));
         if self.ended.insert((hash, attempt_id), until).is_none() {
-            self.queue.push_back((until, hash, attempt_id));
             change.added = 1;
         }
         change
@@ -56,10 +60,12 @@ impl EndedAttempts {
             && self.ended.get(&(hash, attempt_id)).is_some_and(|&until| now < until)
     }
 
-    pub(crate) fn forget_due(&mut self, now: Timestamp) -> Remembered {
+    /// Forgets those whose time has come, one per step; `steps` is lowered by the work done.
+    pub(crate) fn forget_due(&mut self, now: Timestamp, steps: &mut usize) -> Remembered {
         let mut change = Remembered::default();
-        while self.queue.front().is_some_and(|&(until, ..)| until <= now) && self.drop_first() {
-            change.dropped += 1;
+        while *steps > 0 && self.queue.front().is_some_and(|&(until, ..)| until <= now) {
+            *steps -= 1;
+            self.drop_first(now, &mut change);
         }
         change
     }
@@ -68,9 +74,13 @@ impl EndedAttempts {
         self.queue.front().map(|&(until, ..)| until)
     }
 
-    fn drop_first(&mut self) -> bool {
-        let Some((_, hash, attempt_id)) = self.queue.pop_front() else { return false };
-        self.ended.remove(&(hash, attempt_id)).is_some()
+    fn drop_first(&mut self, now: Timestamp, change: &mut Remembered) {
+        let Some((until, hash, attempt_id)) = self.queue.pop_front() else { return };
+        if self.ended.get(&(hash, attempt_id)) == Some(&until) {
+            self.ended.remove(&(hash, attempt_id));
+            change.dropped += 1;
+            change.dropped_early += u64::from(now < until);
+        }
     }
 }
 
@@ -93,5 +103,20 @@ mod tests {
         assert!(!attempts.contains(1, id(1), at(20)), "the oldest makes room");
         let change = attempts.remember(1, id(4), at(300), at(200), 2);
         assert_eq!(change, Remembered { added: 1, dropped: 2, dropped_early: 0 });
+    }
+
+    #[test]
+    fn an_attempt_that_ends_again_is_remembered_anew_s3() {
+        let mut attempts = EndedAttempts::default();
+        let (id, at) = (AttemptId::from_bytes([1; 16]), Timestamp::from_millis);
+        attempts.remember(1, id, at(100), at(0), 10);
+        let change = attempts.remember(1, id, at(150), at(50), 10);
+        assert_eq!(change, Remembered::default(), "it is held once");
+        let mut steps = 10;
+        assert_eq!(attempts.forget_due(at(100), &mut steps), Remembered::default());
+        assert!(attempts.contains(1, id, at(149)), "for as long as it ended last");
+        let change = attempts.forget_due(at(150), &mut steps);
+        assert_eq!(change, Remembered { added: 0, dropped: 1, dropped_early: 0 });
+        assert_eq!((steps, attempts.next_deadline()), (8, None));
     }
 }

@@ -5,17 +5,22 @@ use std::fmt;
 
 use onceward_core::{BadInput, Limits, Namespace};
 
+use crate::attempts::ATTEMPT_BYTES;
 pub use crate::namespaces::NamespaceConfig;
 
 /// Smallest memory limit: below this not even a handful of default set-asides fits.
 pub const MEMORY_BYTES_MIN: u64 = 1024 * 1024;
+/// One part in this many of the memory may be taken by ended attempts.
+const ATTEMPTS_DIVISOR: u64 = 8;
 /// Most shards.
 pub const SHARDS_MAX: usize = 65_536;
 
 /// What a [`Store`](crate::Store) is built from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreConfig {
-    /// Bytes that entries, results and set-asides may take together (S11). Default 1 GiB.
+    /// Bytes that entries, results and set-asides may take together (S11). Default 1 GiB. Ended
+    /// attempts are remembered within an eighth of it: so a small store remembers fewer of them
+    /// than its limits say.
     pub memory_bytes: u64,
     /// The movable limits (S20).
     pub limits: Limits,
@@ -44,6 +49,13 @@ impl StoreConfig {
     #[must_use]
     pub fn with_memory(memory_bytes: u64) -> Self {
         Self { memory_bytes, ..Self::default() }
+    }
+
+    /// How many ended attempts are remembered: they are charged regardless, so they must not be
+    /// able to fill the store (S3, S11).
+    pub(crate) fn attempts_max(&self) -> usize {
+        let share = self.memory_bytes / ATTEMPTS_DIVISOR / ATTEMPT_BYTES;
+        self.limits.attempts_remembered_max.min(usize::try_from(share).unwrap_or(usize::MAX))
     }
 
     pub(crate) fn check(&self) -> Result<(), StartError> {

@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use onceward_core::lifecycle::View;
-use onceward_core::{StateName, Stats};
+use onceward_core::{BeginOutcome, StateName, Stats};
+
+use crate::engine::Effect;
 
 macro_rules! counters {
     ($($name:ident,)+) => {
@@ -74,6 +76,23 @@ impl Counters {
     pub(crate) fn went(&self, view: &View) {
         self.entries.less(1);
         self.state(view.state_name()).less(1);
+    }
+
+    /// A begin was judged for good: it waits no longer.
+    pub(crate) fn began(&self, outcome: &BeginOutcome<()>, effect: Effect) {
+        let counter = match (outcome, effect) {
+            (BeginOutcome::Acquired(_), Effect::Repeated) => &self.begin_repeated,
+            (BeginOutcome::Acquired(_), Effect::TakenOver) => &self.begin_takeover,
+            (BeginOutcome::Acquired(_), _) => &self.begin_acquired,
+            (BeginOutcome::Replay(_), _) => &self.begin_replay,
+            (BeginOutcome::InProgress { .. }, _) => &self.begin_in_progress,
+            (BeginOutcome::Mismatch, _) => &self.begin_mismatch,
+            (BeginOutcome::NeedFingerprint, _) => &self.begin_need_fingerprint,
+            (BeginOutcome::InDoubt { .. }, _) => &self.begin_in_doubt,
+            (BeginOutcome::Refused { .. }, _) => &self.begin_refused,
+            (BeginOutcome::Gone | BeginOutcome::Expired { .. }, _) => &self.begin_gone,
+        };
+        counter.one_more();
     }
 
     /// An entry changed its state.

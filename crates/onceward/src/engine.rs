@@ -54,14 +54,26 @@ pub(crate) struct Judged<O> {
 pub(crate) enum Effect {
     /// Nothing changed.
     None,
-    /// The identity was acquired, having been absent.
-    Acquired,
+    /// The identity was acquired, having been absent; it is absent again from then on.
+    Acquired { expires_at: Timestamp },
     /// Its owner acquired it again.
     Repeated,
     /// It was taken over.
     TakenOver,
+    /// It became absent by request; its attempt is remembered until then.
+    Removed { remembered_until: Timestamp },
     /// Something else changed.
     Changed,
+}
+
+impl Effect {
+    /// When what it did falls due by itself, where that may be earlier than all before.
+    pub(crate) const fn due(self) -> Option<Timestamp> {
+        match self {
+            Self::Acquired { expires_at: at } | Self::Removed { remembered_until: at } => Some(at),
+            Self::None | Self::Repeated | Self::TakenOver | Self::Changed => None,
+        }
+    }
 }
 
 impl<O> Judged<O> {
@@ -171,6 +183,13 @@ impl Engine {
         }
     }
 
+    /// What a waiting get would hear at `at`, if that is Reserved.
+    pub(crate) fn still_reserved(&self, id: &Hashed<'_>, at: Timestamp) -> Option<GetOutcome<()>> {
+        let loaded = self.storage.load(id, None, at);
+        let outcome = lifecycle::get(loaded.view(), at);
+        matches!(outcome, GetOutcome::Reserved { .. }).then_some(outcome)
+    }
+
     /// Absent: quota, then capacity, then the new entry (S1, S11).
     fn insert(
         &self,
@@ -201,11 +220,12 @@ impl Engine {
             return refused(Refusal::Capacity);
         };
         let (view, outcome) = grant.with_fence(self.draw_fence());
+        let effect = Effect::Acquired { expires_at: view.expires_at };
         let change = Change::Insert { view, charge, quota };
         match self.storage.commit(id, version, access, change) {
             Ok(()) => {
                 room.spend();
-                Ok(Judged { outcome, held: Held::Nothing, effect: Effect::Acquired })
+                Ok(Judged { outcome, held: Held::Nothing, effect })
             }
             Err(Stale) => {
                 self.namespaces.leave(quota);
@@ -332,19 +352,20 @@ impl Engine {
         loop {
             let loaded = self.load(id, None, access, now)?;
             let Decision { transition, outcome } = decide(loaded.view());
-            let change = match transition {
+            let (change, effect) = match transition {
                 Transition::Keep => return Ok(Judged::kept(outcome, loaded)),
-                Transition::Put(view) => Change::Update { view },
+                Transition::Put(view) => (Change::Update { view }, Effect::Changed),
                 Transition::Remove => self.removal(now),
             };
             if self.storage.commit(id, loaded.version, access, change).is_ok() {
-                return Ok(Judged::changed(outcome));
+                return Ok(Judged { effect, ..Judged::changed(outcome) });
             }
         }
     }
 
-    fn removal(&self, now: Timestamp) -> Change {
-        Change::Remove { remember_until: now.after(self.limits.attempt_memory), now }
+    fn removal(&self, now: Timestamp) -> (Change, Effect) {
+        let remembered_until = now.after(self.limits.attempt_memory);
+        (Change::Remove { remembered_until, now }, Effect::Removed { remembered_until })
     }
 
     pub(crate) fn checkpoint(
@@ -398,9 +419,9 @@ impl Engine {
             let (fence, doubt_number) = (request.fence, request.doubt_number);
             match lifecycle::resolve(loaded.view(), fence, doubt_number, finding, now) {
                 ResolveDecision::Decided(Decision { transition: Transition::Remove, outcome }) => {
-                    let change = self.removal(now);
+                    let (change, effect) = self.removal(now);
                     if self.storage.commit(id, loaded.version, access, change).is_ok() {
-                        return Ok(Judged::changed(outcome));
+                        return Ok(Judged { effect, ..Judged::changed(outcome) });
                     }
                 }
                 ResolveDecision::Decided(Decision { outcome, .. }) => {

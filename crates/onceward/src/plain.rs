@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use onceward_core::lifecycle::View;
-use onceward_core::{AttemptId, Identity, Limits, Timestamp};
+use onceward_core::{AttemptId, Identity, Timestamp};
 use parking_lot::Mutex;
 
 use crate::budget::Budget;
@@ -36,16 +36,17 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
+    /// Remembers about `attempts_max` ended attempts, an equal share in each shard.
     pub(crate) fn new(
         shards: usize,
-        limits: &Limits,
+        attempts_max: usize,
         budget: Arc<Budget>,
         counters: Arc<Counters>,
         namespaces: Arc<Namespaces>,
         now: Timestamp,
     ) -> Self {
         let count = shards.max(1).next_power_of_two();
-        let attempts_max = limits.attempts_remembered_max.div_ceil(count);
+        let attempts_max = attempts_max.div_ceil(count);
         Self {
             shards: (0..count).map(|_| Mutex::new(Shard::new(now))).collect(),
             hasher: RandomState::new(),
@@ -104,7 +105,9 @@ impl Storage for Plain {
     }
 
     fn next_room(&self) -> Option<Timestamp> {
-        self.shards.iter().filter_map(|shard| shard.lock().next_room()).min()
+        let entries = self.shards.iter().filter_map(|shard| shard.lock().next_room()).min();
+        // Attempts hold little; they are what there is to wait for where there are no entries.
+        entries.or_else(|| self.shards.iter().filter_map(|s| s.lock().next_forgotten()).min())
     }
 
     /// The cursor is shard and slot, 32 bits each, of the first entry not yet visited.

@@ -161,7 +161,7 @@ pub(crate) enum Change {
     /// The same entry with this view, and these bytes in place of its former ones.
     Replace { view: View, held: Held, charge: Charge },
     /// No entry; its attempt id is remembered as ended until then (S3).
-    Remove { remember_until: Timestamp, now: Timestamp },
+    Remove { remembered_until: Timestamp, now: Timestamp },
 }
 
 /// Whether the caller holds the waits' lock of the identity.

@@ -43,7 +43,7 @@ pub(crate) struct Inner {
     waits: Waits,
     clock: Arc<dyn Clock>,
     closed: AtomicBool,
-    earlier: EarlierDeadline,
+    earlier: Arc<EarlierDeadline>,
     boot_epoch: u64,
 }
 
@@ -60,7 +60,7 @@ impl Store {
         let namespaces = Arc::new(Namespaces::new(&config.namespaces));
         let storage = Plain::new(
             config.shards,
-            &config.limits,
+            config.attempts_max(),
             Arc::clone(&budget),
             Arc::clone(&counters),
             Arc::clone(&namespaces),
@@ -76,12 +76,13 @@ impl Store {
             namespaces,
             fences: AtomicU64::new(first_fence),
         };
+        let earlier = Arc::new(EarlierDeadline::new());
         let inner = Inner {
             engine,
-            waits: Waits::new(),
+            waits: Waits::new(Arc::clone(&earlier)),
             clock,
             closed: AtomicBool::new(false),
-            earlier: EarlierDeadline::new(),
+            earlier,
             boot_epoch: wall_ms,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -154,7 +155,7 @@ impl Inner {
     ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
         request.check(&self.engine.limits)?;
         let judged = self.judge_begin(identity, request)?;
-        self.acted(&judged);
+        self.engine.counters.began(&judged.outcome, judged.effect);
         Ok(judged)
     }
 
@@ -168,7 +169,7 @@ impl Inner {
         let id = self.engine.storage.hashed(identity);
         let now = self.clock.now();
         Ok(match self.engine.begin(&id, request, Access::Free, now) {
-            Ok(judged) => judged,
+            Ok(judged) => self.announcing(judged),
             Err(Watched) => self.waits.exclusively(&self.engine, &id, now, |_| {
                 let judged = self.engine.begin_exclusively(&id, request, now);
                 let effect = judged.effect;
@@ -199,7 +200,7 @@ impl Inner {
         let id = self.engine.storage.hashed(identity);
         let now = self.clock.now();
         if let Ok(judged) = operate(&self.engine, &id, Access::Free, now) {
-            return Ok(judged.outcome);
+            return Ok(self.announcing(judged).outcome);
         }
         let judged = self.waits.exclusively(&self.engine, &id, now, |access| {
             let judged = operate(&self.engine, &id, access, now);
@@ -210,27 +211,11 @@ impl Inner {
         judged.map(|judged| judged.outcome).map_err(|Watched| StoreError::Unavailable)
     }
 
-    /// A begin is about to be answered: count it, and announce what it will bring.
-    pub(crate) fn acted(&self, judged: &Judged<BeginOutcome<()>>) {
-        let counters = &self.engine.counters;
-        let counter = match (&judged.outcome, judged.effect) {
-            (BeginOutcome::Acquired(acquired), effect) => {
-                let expires_at = self.clock.now().after(acquired.retention_left);
-                self.earlier.announce(expires_at);
-                match effect {
-                    Effect::Repeated => &counters.begin_repeated,
-                    Effect::TakenOver => &counters.begin_takeover,
-                    Effect::Acquired | Effect::Changed | Effect::None => &counters.begin_acquired,
-                }
-            }
-            (BeginOutcome::Replay(_), _) => &counters.begin_replay,
-            (BeginOutcome::InProgress { .. }, _) => &counters.begin_in_progress,
-            (BeginOutcome::Mismatch, _) => &counters.begin_mismatch,
-            (BeginOutcome::NeedFingerprint, _) => &counters.begin_need_fingerprint,
-            (BeginOutcome::InDoubt { .. }, _) => &counters.begin_in_doubt,
-            (BeginOutcome::Refused { .. }, _) => &counters.begin_refused,
-            (BeginOutcome::Gone | BeginOutcome::Expired { .. }, _) => &counters.begin_gone,
-        };
-        counter.one_more();
+    /// What was done without the waits' lock; under it the waits announce what falls due.
+    fn announcing<O>(&self, judged: Judged<O>) -> Judged<O> {
+        if let Some(at) = judged.effect.due() {
+            self.earlier.announce(at);
+        }
+        judged
     }
 }

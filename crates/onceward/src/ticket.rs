@@ -35,7 +35,7 @@ impl Drop for Place {
 }
 
 macro_rules! ticket {
-    ($(#[doc = $doc:literal])+ $ticket:ident, $outcome:ident, $fill:ident, $reply:pat => $judged:expr, $count:expr) => {
+    ($(#[doc = $doc:literal])+ $ticket:ident, $outcome:ident, $fill:ident, $reply:pat => $judged:expr) => {
         $(#[doc = $doc])+
         ///
         /// Dropping it leaves the line; what was acquired in its name meanwhile stays acquired
@@ -64,7 +64,6 @@ macro_rules! ticket {
                 let $reply = reply else {
                     return Poll::Ready(Err(StoreError::Unavailable));
                 };
-                $count(&self.0.store, &$judged);
                 let outcome = $fill($judged.outcome, &$judged.held);
                 Poll::Ready(Ok(Answer::at_memory(sink(outcome))))
             }
@@ -86,12 +85,10 @@ macro_rules! ticket {
 ticket!(
     /// A begin that waits out InProgress.
     BeginTicket, BeginOutcome, with_bytes,
-    Reply::Begin(judged) => judged,
-    |store: &Store, judged| store.inner.acted(judged)
+    Reply::Begin(judged) => judged
 );
 ticket!(
     /// A get that waits out Reserved.
     GetTicket, GetOutcome, get_with_bytes,
-    Reply::Get(judged) => judged,
-    |_: &Store, _: &_| ()
+    Reply::Get(judged) => judged
 );

@@ -7,10 +7,11 @@
 //! 2. A waiter in a queue was InProgress, or Reserved for a get, when last judged.
 //! 3. A queue is in `due` at the instant at which something happens to it by itself: its entry
 //!    changes (lease or retention ends), or a waiter's wait ends. A change comes first.
-//! 4. Wakers are called after the lock is left.
+//! 4. Wakers are called, and deadlines announced, after the lock is left ([`Aftermath`]).
 //!
 //! Lock order: a shard of waits, then a shard of storage, then a slot.
 
+mod aftermath;
 mod queue;
 mod slot;
 
@@ -22,8 +23,10 @@ use hashbrown::HashTable;
 use onceward_core::{BeginOutcome, GetOutcome, Timestamp};
 use parking_lot::Mutex;
 
+use crate::deadline::EarlierDeadline;
 use crate::engine::{Effect, Engine, Judged};
 use crate::storage::{Access, Hashed, Storage};
+use aftermath::Aftermath;
 use queue::Queue;
 pub(crate) use slot::{Ask, Reply, Slot};
 
@@ -31,6 +34,7 @@ const SHARDS: usize = 64;
 
 pub(crate) struct Waits {
     shards: Box<[Mutex<WaitShard>]>,
+    earlier: Arc<EarlierDeadline>,
 }
 
 #[derive(Default)]
@@ -53,8 +57,8 @@ pub(crate) struct WaiterName {
 
 /// Whether there is something to wait for.
 pub(crate) enum Registered {
-    /// In line; due at this instant at the latest.
-    Waiting(Arc<Slot>, WaiterName, Timestamp),
+    /// In line.
+    Waiting(Arc<Slot>, WaiterName),
     /// Judged anew under the lock: this is the answer.
     Answered(Reply),
     /// The store is closed.
@@ -62,8 +66,8 @@ pub(crate) enum Registered {
 }
 
 impl Waits {
-    pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    pub(crate) fn new(earlier: Arc<EarlierDeadline>) -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), earlier }
     }
 
     fn shard(&self, hash: u64) -> &Mutex<WaitShard> {
@@ -78,23 +82,24 @@ impl Waits {
         now: Timestamp,
         act: impl FnOnce(Access) -> (T, Effect),
     ) -> T {
-        let mut wakers = Vec::new();
+        let mut aftermath = Aftermath::default();
         let done = {
             let mut shard = self.shard(id.hash).lock();
-            shard.with_queue(engine, id, &mut wakers, |queue, wakers| {
-                if let Some(queue) = queue {
-                    queue.run_all_due(engine, now, wakers);
-                    let (done, effect) = act(Access::Exclusive);
-                    if effect != Effect::None {
-                        queue.judge_all(engine, now, wakers);
-                    }
-                    done
-                } else {
-                    act(Access::Exclusive).0
+            shard.with_queue(engine, id, &mut aftermath, |mut queue, aftermath| {
+                if let Some(queue) = &mut queue {
+                    queue.run_all_due(engine, now, aftermath);
                 }
+                let (done, effect) = act(Access::Exclusive);
+                aftermath.falls_due(effect.due());
+                if let Some(queue) = queue
+                    && effect != Effect::None
+                {
+                    queue.judge_all(engine, now, aftermath);
+                }
+                done
             })
         };
-        wake_all(wakers);
+        aftermath.tell(&self.earlier);
         done
     }
 
@@ -108,45 +113,49 @@ impl Waits {
         waker: &Waker,
         now: Timestamp,
     ) -> Registered {
-        let mut wakers = Vec::new();
+        let mut aftermath = Aftermath::default();
         let registered = {
             let mut shard = self.shard(id.hash).lock();
             if shard.closed {
                 Registered::Closed
             } else {
-                shard.register(engine, id, ask, wait_until, waker, now, &mut wakers)
+                shard.register(engine, id, ask, wait_until, waker, now, &mut aftermath)
             }
         };
-        wake_all(wakers);
+        aftermath.tell(&self.earlier);
         registered
     }
 
     /// Takes a caller out of line. Nothing happens if it has been answered.
     pub(crate) fn leave(&self, engine: &Engine, name: WaiterName) {
+        let mut aftermath = Aftermath::default();
         let mut shard = self.shard(name.hash).lock();
-        shard
-            .with_numbered(engine, name.hash, name.queue, |queue| queue.leave(engine, name.waiter));
+        shard.with_numbered(engine, name, &mut aftermath, |queue, _| {
+            queue.leave(engine, name.waiter);
+        });
+        drop(shard);
+        aftermath.tell(&self.earlier);
     }
 
     /// Ends a caller's wait now: it is answered as of `now`, if it has not been yet.
     pub(crate) fn end(&self, engine: &Engine, name: WaiterName, now: Timestamp) {
-        let mut wakers = Vec::new();
+        let mut aftermath = Aftermath::default();
         let mut shard = self.shard(name.hash).lock();
-        shard.with_numbered(engine, name.hash, name.queue, |queue| {
+        shard.with_numbered(engine, name, &mut aftermath, |queue, aftermath| {
             queue.end_at(name.waiter, now);
-            queue.run_all_due(engine, now, &mut wakers);
+            queue.run_all_due(engine, now, aftermath);
         });
         drop(shard);
-        wake_all(wakers);
+        aftermath.tell(&self.earlier);
     }
 
     /// Does what is due; `steps` bounds and counts the waiters judged.
     pub(crate) fn run_due(&self, engine: &Engine, now: Timestamp, steps: &mut usize) {
         for shard in &self.shards {
             while *steps > 0 {
-                let mut wakers = Vec::new();
-                let more = shard.lock().run_first_due(engine, now, steps, &mut wakers);
-                wake_all(wakers);
+                let mut aftermath = Aftermath::default();
+                let more = shard.lock().run_first_due(engine, now, steps, &mut aftermath);
+                aftermath.wake(); // The tick itself says when to come back.
                 if !more {
                     break;
                 }
@@ -162,22 +171,18 @@ impl Waits {
     /// Answers everybody with Unavailable, and whoever comes later (S17).
     pub(crate) fn close(&self, engine: &Engine) {
         for shard in &self.shards {
-            let mut wakers = Vec::new();
+            let mut aftermath = Aftermath::default();
             {
                 let mut shard = shard.lock();
                 shard.closed = true;
                 shard.due.clear();
                 for queue in shard.queues.drain() {
-                    queue.close(engine, &mut wakers);
+                    queue.close(engine, &mut aftermath);
                 }
             }
-            wake_all(wakers);
+            aftermath.wake();
         }
     }
-}
-
-fn wake_all(wakers: Vec<Waker>) {
-    wakers.into_iter().for_each(Waker::wake);
 }
 
 impl WaitShard {
@@ -187,38 +192,39 @@ impl WaitShard {
         &mut self,
         engine: &Engine,
         id: &Hashed<'_>,
-        wakers: &mut Vec<Waker>,
-        act: impl FnOnce(Option<&mut Queue>, &mut Vec<Waker>) -> T,
+        aftermath: &mut Aftermath,
+        act: impl FnOnce(Option<&mut Queue>, &mut Aftermath) -> T,
     ) -> T {
         let found = self.queues.find_entry(id.hash, |queue| queue.is(id));
-        let Ok(found) = found else { return act(None, wakers) };
+        let Ok(found) = found else { return act(None, aftermath) };
         let (mut queue, _) = found.remove();
         self.due.remove(&queue.due_key());
-        let done = act(Some(&mut queue), wakers);
-        self.put_back(engine, queue);
+        let done = act(Some(&mut queue), aftermath);
+        self.put_back(engine, queue, aftermath);
         done
     }
 
     fn with_numbered(
         &mut self,
         engine: &Engine,
-        hash: u64,
-        number: u64,
-        act: impl FnOnce(&mut Queue),
+        name: WaiterName,
+        aftermath: &mut Aftermath,
+        act: impl FnOnce(&mut Queue, &mut Aftermath),
     ) {
-        let found = self.queues.find_entry(hash, |queue| queue.number == number);
+        let found = self.queues.find_entry(name.hash, |queue| queue.number == name.queue);
         let Ok(found) = found else { return };
         let (mut queue, _) = found.remove();
         self.due.remove(&queue.due_key());
-        act(&mut queue);
-        self.put_back(engine, queue);
+        act(&mut queue, aftermath);
+        self.put_back(engine, queue, aftermath);
     }
 
-    fn put_back(&mut self, engine: &Engine, queue: Queue) {
+    fn put_back(&mut self, engine: &Engine, queue: Queue, aftermath: &mut Aftermath) {
         if queue.is_empty() {
             engine.storage.unwatch(&queue.hashed());
             return;
         }
+        aftermath.falls_due(Some(queue.due_key().0));
         self.due.insert(queue.due_key()); // Invariant 3.
         self.queues.insert_unique(queue.hash, queue, |queue| queue.hash);
     }
@@ -232,14 +238,14 @@ impl WaitShard {
         wait_until: Timestamp,
         waker: &Waker,
         now: Timestamp,
-        wakers: &mut Vec<Waker>,
+        aftermath: &mut Aftermath,
     ) -> Registered {
         let found =
             self.queues.find_entry(id.hash, |queue| queue.is(id)).map(|found| found.remove().0);
         let mut queue = match found {
             Ok(mut queue) => {
                 self.due.remove(&queue.due_key());
-                queue.run_all_due(engine, now, wakers);
+                queue.run_all_due(engine, now, aftermath);
                 queue
             }
             Err(_) => {
@@ -251,12 +257,16 @@ impl WaitShard {
         };
         let registered = match queue.judge(engine, &ask, now) {
             Some(reply) => {
-                queue.judge_all(engine, now, wakers);
+                let effect = reply.effect();
+                aftermath.falls_due(effect.due());
+                if effect != Effect::None {
+                    queue.judge_all(engine, now, aftermath);
+                }
                 Registered::Answered(reply)
             }
             None => self.stand_in_line(engine, &mut queue, ask, wait_until, waker, now),
         };
-        self.put_back(engine, queue);
+        self.put_back(engine, queue, aftermath);
         registered
     }
 
@@ -280,8 +290,7 @@ impl WaitShard {
         self.last_number += 1;
         let (waiter, slot) = (self.last_number, Arc::new(Slot::new(waker.clone())));
         queue.enter(engine, waiter, ask, Arc::clone(&slot), wait_until, now);
-        let name = WaiterName { hash: queue.hash, queue: queue.number, waiter };
-        Registered::Waiting(slot, name, queue.due_key().0)
+        Registered::Waiting(slot, WaiterName { hash: queue.hash, queue: queue.number, waiter })
     }
 
     /// Runs the first queue that is due; whether there was one.
@@ -290,14 +299,15 @@ impl WaitShard {
         engine: &Engine,
         now: Timestamp,
         steps: &mut usize,
-        wakers: &mut Vec<Waker>,
+        aftermath: &mut Aftermath,
     ) -> bool {
         let Some(&(at, hash, number)) = self.due.first() else { return false };
         if at > now {
             return false;
         }
-        self.with_numbered(engine, hash, number, |queue| {
-            queue.run_due(engine, now, steps, wakers);
+        let name = WaiterName { hash, queue: number, waiter: 0 };
+        self.with_numbered(engine, name, aftermath, |queue, aftermath| {
+            queue.run_due(engine, now, steps, aftermath);
         });
         true
     }

@@ -161,11 +161,11 @@ impl Shard {
                 entry.held = held;
                 entry.charge = charge;
             }
-            Change::Remove { remember_until, now } => {
+            Change::Remove { remembered_until, now } => {
                 let entry = found.and_then(|slot| self.take(slot)).ok_or(Stale)?;
                 around.released(&entry);
                 let (attempt, most) = (entry.view.attempt_id, around.attempts_max);
-                let change = self.attempts.remember(id.hash, attempt, remember_until, now, most);
+                let change = self.attempts.remember(id.hash, attempt, remembered_until, now, most);
                 around.remembered(&change);
             }
         }
@@ -225,7 +225,7 @@ impl Shard {
     }
 
     pub(super) fn reclaim(&mut self, now: Timestamp, steps: &mut usize, around: &Surroundings) {
-        around.remembered(&self.attempts.forget_due(now));
+        around.remembered(&self.attempts.forget_due(now, steps));
         while let Some(slot) = self.wheel.pop_due(now.as_millis(), steps) {
             if let Some(entry) = self.take(slot) {
                 around.ended(&entry);
@@ -240,6 +240,10 @@ impl Shard {
 
     pub(super) fn next_room(&self) -> Option<Timestamp> {
         self.wheel.first_instant().map(Timestamp::from_millis)
+    }
+
+    pub(super) fn next_forgotten(&self) -> Option<Timestamp> {
+        self.attempts.next_deadline()
     }
 
     /// Visits entries from `slot` on; where to go on in this shard, or `None` at its end.

@@ -27,10 +27,10 @@ impl Store {
         let inner = &self.inner;
         request.check(&inner.engine.limits)?;
         let judged = inner.judge_begin(identity, request)?;
-        let waits =
-            matches!(judged.outcome, BeginOutcome::InProgress { .. }) && request.wait.get() > 0;
+        let wait = inner.cut(request.wait);
+        let waits = matches!(judged.outcome, BeginOutcome::InProgress { .. }) && wait.get() > 0;
         let judged = if waits {
-            match inner.register(identity, Ask::Begin(*request), request.wait, waker)? {
+            match inner.register(identity, Ask::Begin(*request), wait, waker)? {
                 Placed::Waiting(name, slot) => {
                     return Ok(Waitable::Waiting(BeginTicket::new(self, name, slot)));
                 }
@@ -40,7 +40,7 @@ impl Store {
         } else {
             judged
         };
-        inner.acted(&judged);
+        inner.engine.counters.began(&judged.outcome, judged.effect);
         Ok(Waitable::Answered(Answer::at_memory(sink(with_bytes(judged.outcome, &judged.held)))))
     }
 
@@ -56,8 +56,9 @@ impl Store {
         sink: impl FnOnce(GetOutcome<&[u8]>) -> T,
     ) -> Result<Waitable<T, GetTicket>, StoreError> {
         let mut judged = self.inner.judge_get(identity)?;
-        if matches!(judged.outcome, GetOutcome::Reserved { .. }) && request.wait.get() > 0 {
-            match self.inner.register(identity, Ask::Get, request.wait, waker)? {
+        let wait = self.inner.cut(request.wait);
+        if matches!(judged.outcome, GetOutcome::Reserved { .. }) && wait.get() > 0 {
+            match self.inner.register(identity, Ask::Get, wait, waker)? {
                 Placed::Waiting(name, slot) => {
                     return Ok(Waitable::Waiting(GetTicket::new(self, name, slot)));
                 }
@@ -79,6 +80,11 @@ enum Placed {
 }
 
 impl Inner {
+    /// A wait cut to its limit.
+    fn cut(&self, wait: Millis) -> Millis {
+        wait.min(self.engine.limits.wait_max)
+    }
+
     fn register(
         &self,
         identity: Identity<'_>,
@@ -88,12 +94,8 @@ impl Inner {
     ) -> Result<Placed, StoreError> {
         let id = self.engine.storage.hashed(identity);
         let now = self.clock.now();
-        let until = now.after(wait.min(self.engine.limits.wait_max));
-        match self.waits.register(&self.engine, &id, ask, until, waker, now) {
-            Registered::Waiting(slot, name, due) => {
-                self.earlier.announce(due);
-                Ok(Placed::Waiting(name, slot))
-            }
+        match self.waits.register(&self.engine, &id, ask, now.after(wait), waker, now) {
+            Registered::Waiting(slot, name) => Ok(Placed::Waiting(name, slot)),
             Registered::Answered(reply) => Ok(Placed::Answered(reply)),
             Registered::Closed => Err(StoreError::Unavailable),
         }

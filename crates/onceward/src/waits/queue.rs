@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::task::Waker;
 
 use onceward_core::{IdentityBuf, Timestamp};
 
+use super::aftermath::Aftermath;
 use super::slot::{Ask, Reply, Slot};
 use super::{begin_waits, get_waits};
 use crate::answer::StoreError;
@@ -16,6 +16,17 @@ struct Waiter {
     ask: Ask,
     slot: Arc<Slot>,
     wait_until: Timestamp,
+}
+
+impl Waiter {
+    /// Gives it its answer, which counts from now on, whether or not anybody comes for it.
+    fn answer(&self, engine: &Engine, reply: Reply, aftermath: &mut Aftermath) {
+        aftermath.falls_due(reply.effect().due());
+        if let Reply::Begin(judged) = &reply {
+            engine.counters.began(&judged.outcome, judged.effect);
+        }
+        aftermath.wakes(self.slot.answer(Ok(reply)));
+    }
 }
 
 pub(super) struct Queue {
@@ -85,9 +96,11 @@ impl Queue {
         }
     }
 
-    /// Moves the end of a wait to `at`.
+    /// Moves the end of a wait to `at`, unless it has ended before.
     pub(super) fn end_at(&mut self, number: u64, at: Timestamp) {
-        if let Some(waiter) = self.waiters.get_mut(&number) {
+        if let Some(waiter) = self.waiters.get_mut(&number)
+            && at < waiter.wait_until
+        {
             self.ends.remove(&(waiter.wait_until, number));
             waiter.wait_until = at;
             self.ends.insert((at, number));
@@ -101,18 +114,18 @@ impl Queue {
         engine: &Engine,
         now: Timestamp,
         steps: &mut usize,
-        wakers: &mut Vec<Waker>,
+        aftermath: &mut Aftermath,
     ) {
         while *steps > 0 && !self.waiters.is_empty() {
             let first_end = self.ends.first().copied();
             match first_end {
                 Some((at, number)) if at <= now && at < self.change_at => {
                     *steps -= 1;
-                    self.end_wait(engine, number, at, now, wakers);
+                    self.end_wait(engine, number, at, now, aftermath);
                 }
                 _ if self.change_at <= now => {
                     *steps = steps.saturating_sub(self.waiters.len().max(1));
-                    self.judge_all(engine, now, wakers);
+                    self.judge_all(engine, now, aftermath);
                 }
                 Some(_) | None => return,
             }
@@ -120,9 +133,14 @@ impl Queue {
     }
 
     /// [`Queue::run_due`] without a bound: the queue is to be judged whole.
-    pub(super) fn run_all_due(&mut self, engine: &Engine, now: Timestamp, wakers: &mut Vec<Waker>) {
+    pub(super) fn run_all_due(
+        &mut self,
+        engine: &Engine,
+        now: Timestamp,
+        aftermath: &mut Aftermath,
+    ) {
         let mut steps = usize::MAX;
-        self.run_due(engine, now, &mut steps, wakers);
+        self.run_due(engine, now, &mut steps, aftermath);
     }
 
     /// Answers one waiter whose wait ended at `at`.
@@ -132,7 +150,7 @@ impl Queue {
         number: u64,
         at: Timestamp,
         now: Timestamp,
-        wakers: &mut Vec<Waker>,
+        aftermath: &mut Aftermath,
     ) {
         let Some(waiter) = self.waiters.remove(&number) else {
             self.ends.remove(&(at, number));
@@ -140,25 +158,24 @@ impl Queue {
         };
         self.ends.remove(&(at, number));
         engine.counters.waiters.less(1);
+        // Judged as of its end: what changed after that instant is not its business.
+        let (held, effect) = (Held::Nothing, Effect::None);
         let reply = match &waiter.ask {
-            Ask::Begin(request) => {
-                // Judged as of its end: what changed after that instant is not its business.
-                let outcome = engine.still_in_progress(&self.hashed(), request, at);
-                outcome.map(|outcome| {
-                    let (held, effect) = (Held::Nothing, Effect::None);
-                    Reply::Begin(Judged { outcome, held, effect })
-                })
-            }
-            Ask::Get => None,
+            Ask::Begin(request) => engine
+                .still_in_progress(&self.hashed(), request, at)
+                .map(|outcome| Reply::Begin(Judged { outcome, held, effect })),
+            Ask::Get => engine
+                .still_reserved(&self.hashed(), at)
+                .map(|outcome| Reply::Get(Judged { outcome, held, effect })),
         };
         let reply = reply.unwrap_or_else(|| self.as_of(engine, &waiter.ask, now));
         engine.counters.waits_ended.one_more();
-        wakers.extend(waiter.slot.answer(Ok(reply)));
+        waiter.answer(engine, reply, aftermath);
     }
 
     /// Judges everybody anew, first come first. A change makes at most one acquisition; the rest
     /// are judged after it (S10).
-    pub(super) fn judge_all(&mut self, engine: &Engine, now: Timestamp, wakers: &mut Vec<Waker>) {
+    pub(super) fn judge_all(&mut self, engine: &Engine, now: Timestamp, aftermath: &mut Aftermath) {
         let id = Hashed { identity: self.identity.as_ref(), hash: self.hash };
         let ends = &mut self.ends;
         self.waiters.retain(|&number, waiter| {
@@ -166,7 +183,7 @@ impl Queue {
             ends.remove(&(waiter.wait_until, number));
             engine.counters.waiters.less(1);
             engine.counters.waits_answered.one_more();
-            wakers.extend(waiter.slot.answer(Ok(reply)));
+            waiter.answer(engine, reply, aftermath);
             false
         });
         self.look_ahead(engine, now);
@@ -182,11 +199,11 @@ impl Queue {
         reply(engine, &self.hashed(), ask, now)
     }
 
-    pub(super) fn close(self, engine: &Engine, wakers: &mut Vec<Waker>) {
+    pub(super) fn close(self, engine: &Engine, aftermath: &mut Aftermath) {
         engine.storage.unwatch(&self.hashed());
         for waiter in self.waiters.into_values() {
             engine.counters.waiters.less(1);
-            wakers.extend(waiter.slot.answer(Err(StoreError::Unavailable)));
+            aftermath.wakes(waiter.slot.answer(Err(StoreError::Unavailable)));
         }
     }
 

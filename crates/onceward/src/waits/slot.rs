@@ -6,7 +6,7 @@ use onceward_core::{Begin, BeginOutcome, GetOutcome};
 use parking_lot::Mutex;
 
 use crate::answer::StoreError;
-use crate::engine::Judged;
+use crate::engine::{Effect, Judged};
 
 /// What a waiter asks.
 pub(crate) enum Ask {
@@ -18,6 +18,15 @@ pub(crate) enum Ask {
 pub(crate) enum Reply {
     Begin(Judged<BeginOutcome<()>>),
     Get(Judged<GetOutcome<()>>),
+}
+
+impl Reply {
+    pub(crate) fn effect(&self) -> Effect {
+        match self {
+            Self::Begin(judged) => judged.effect,
+            Self::Get(judged) => judged.effect,
+        }
+    }
 }
 
 /// One waiter's answer. Shared by its ticket and its queue.

@@ -4,3 +4,5 @@
 mod bell;
 mod budget;
 mod scene;
+mod ticking;
+mod waiting;
