@@ -23,11 +23,15 @@ use tracing::{debug, info};
 use crate::config::ServerConfig;
 use crate::mailbox::Mailbox;
 use crate::session::{Session, Stop};
-use crate::stream::Stream;
+use crate::stream::{Peer, Stream};
 
-/// Room made for each read. A longer frame's buffer doubles as its bytes come, so that a header
-/// alone makes the server hold nothing.
-const READ_BYTES: usize = 16 * 1024;
+/// Room made for a read of a connection that has been quiet; doubled by every read that fills it.
+const READ_BYTES_MIN: usize = 4 * 1024;
+/// Most room made for a read, unless a frame needs more. Such a frame's buffer doubles as its bytes
+/// come, so that a header alone makes the server hold nothing.
+const READ_BYTES_MAX: usize = 64 * 1024;
+/// Bytes dropped at a time while a closed connection lingers.
+const LINGER_READ_BYTES: usize = 4 * 1024;
 /// Reads of what had arrived when the server began to drain; a peer that never stops sending
 /// must not keep it up.
 const READS_WHILE_DRAINING_MAX: usize = 64;
@@ -57,10 +61,13 @@ enum End {
 
 pub(crate) struct Connection {
     stream: Stream,
+    peer: Peer,
     session: Session,
     mailbox: Arc<Mailbox>,
     config: ServerConfig,
     input: BytesMut,
+    /// Room for the next read.
+    read_bytes: usize,
     clock: Clocks,
     timer: Pin<Box<Sleep>>,
 }
@@ -80,6 +87,7 @@ struct Clocks {
 impl Connection {
     pub(crate) fn new(
         stream: Stream,
+        peer: Peer,
         session: Session,
         mailbox: Arc<Mailbox>,
         config: &ServerConfig,
@@ -87,10 +95,12 @@ impl Connection {
         let now = Instant::now();
         Self {
             stream,
+            peer,
             session,
             mailbox,
             config: *config,
             input: BytesMut::new(),
+            read_bytes: READ_BYTES_MIN,
             clock: Clocks { opened: now, active: now, unsent: now, half_frame: None },
             timer: Box::pin(sleep_until(now + config.hello_timeout)),
         }
@@ -98,30 +108,35 @@ impl Connection {
 
     /// Serves until either side ends it.
     pub(crate) async fn run(mut self) {
+        debug!(peer = %self.peer, "connection opened");
         let end = self.serve().await;
+        let peer = &self.peer;
         match &end {
             End::Fault => {
-                // The rejection names fields and numbers, never what they hold (S16).
+                // Names fields and numbers, never what they hold (S16).
                 let error = self.session.fault().map(|fault| fault.error);
-                info!(error = error.map(tracing::field::display), "the peer broke the protocol");
+                info!(%peer, error = error.map(tracing::field::display), "the peer broke the protocol");
             }
-            End::Late(limit) => info!(?limit, "HELLO or the rest of a frame did not come in time"),
-            End::Slow => info!("the peer takes no replies"),
-            End::Failed(error) => debug!(%error, "the socket failed"),
+            End::Late(limit) => {
+                info!(%peer, ?limit, "HELLO or the rest of a frame did not come in time");
+            }
+            End::Slow => info!(%peer, "the peer takes no replies"),
+            End::Failed(error) => debug!(%peer, %error, "the socket failed"),
             End::Closed | End::Idle | End::Drained => {}
         }
-        let how = self.close(end).await;
-        debug!(how, "connection closed");
+        // Rare and large: kept out of the memory of every connection that lives.
+        let how = Box::pin(self.close(end)).await;
+        debug!(peer = %self.peer, how, "connection closed");
     }
 
     async fn serve(&mut self) -> End {
         let mut turns = 0;
         loop {
-            if self.turn() {
+            if self.turn() == Stop::Fatal {
                 return End::Fault;
             }
             if self.mailbox.is_draining() {
-                return self.drain().await;
+                return Box::pin(self.drain()).await;
             }
             let step = std::future::poll_fn(|cx| self.step(cx)).await;
             if let Err(end) = step {
@@ -134,8 +149,8 @@ impl Connection {
         }
     }
 
-    /// Does all that can be done without the socket. Gives whether the peer broke the protocol.
-    fn turn(&mut self) -> bool {
+    /// Does all that can be done without the socket.
+    fn turn(&mut self) -> Stop {
         let had_unsent = !self.session.out.is_empty();
         self.session.answer_ended();
         let (done, stop) = self.session.receive(&self.input);
@@ -148,13 +163,12 @@ impl Connection {
                 self.clock.half_frame.get_or_insert(now);
             }
             // While nothing is read the rest of a frame cannot come.
-            Stop::NoRoom => self.clock.half_frame = None,
-            Stop::Fatal => return true,
+            Stop::NoRoom | Stop::Fatal => self.clock.half_frame = None,
         }
         if !had_unsent {
             self.clock.unsent = now;
         }
-        false
+        stop
     }
 
     /// Writes, reads and looks into the mailbox. Ready when there is something to act on.
@@ -200,8 +214,11 @@ impl Connection {
             ready!(self.stream.poll_read_ready(cx))?; // An idle connection holds no buffer.
         }
         let missing = self.session.frame_size(&self.input).saturating_sub(self.input.len());
-        self.input.reserve(missing.min(self.input.len()).max(READ_BYTES));
+        self.input.reserve(missing.min(self.input.len()).max(self.read_bytes));
         let size = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
+        if size >= self.read_bytes {
+            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
+        }
         self.clock.active = Instant::now();
         Poll::Ready(Ok(size))
     }
@@ -226,6 +243,7 @@ impl Connection {
                 Due::Idle => return Poll::Ready(End::Idle),
                 Due::Buffers => {
                     self.input = BytesMut::new();
+                    self.read_bytes = READ_BYTES_MIN;
                     self.session.release_memory();
                 }
                 Due::Nothing => self.timer.as_mut().reset(due.0 + FAR),
@@ -255,22 +273,21 @@ impl Connection {
     /// Answers what has arrived, then gives every wait up (S17).
     async fn drain(&mut self) -> End {
         for _ in 0..READS_WHILE_DRAINING_MAX {
+            loop {
+                match self.turn() {
+                    Stop::Fatal => return End::Fault,
+                    Stop::NeedMore => break,
+                    Stop::NoRoom => {}
+                }
+                if let Err(end) = self.flush().await {
+                    return end;
+                }
+            }
             let arrived = std::future::poll_fn(|cx| Poll::Ready(self.poll_read(cx))).await;
             match arrived {
                 Poll::Pending | Poll::Ready(Ok(0)) => break,
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return End::Failed(error),
-            }
-            loop {
-                if self.turn() {
-                    return End::Fault;
-                }
-                if self.session.has_room() {
-                    break;
-                }
-                if let Err(end) = self.flush().await {
-                    return end;
-                }
             }
         }
         let mut given_up = self.session.give_up_waits();
@@ -301,7 +318,7 @@ impl Connection {
     }
 
     /// Sends the last word and waits for the peer to have read it. Gives the reason in a word.
-    async fn close(mut self, end: End) -> &'static str {
+    async fn close(&mut self, end: End) -> &'static str {
         let how = match end {
             End::Failed(_) => return "failed",
             End::Slow => return "slow peer",
@@ -351,7 +368,7 @@ pub(crate) async fn linger(stream: &mut Stream, limit: Duration) {
         if stream.shutdown().await.is_err() {
             return;
         }
-        let mut rest = [0; 1024];
+        let mut rest = vec![0; LINGER_READ_BYTES];
         while matches!(stream.read(&mut rest).await, Ok(1..)) {}
     };
     let _ = timeout(limit, dropped).await;

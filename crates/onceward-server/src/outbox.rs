@@ -6,7 +6,8 @@ use onceward_core::Position;
 const SENT_BYTES_KEPT: usize = 64 * 1024;
 
 /// A connection's encoded replies, and how far the journal must be synced before they may leave.
-#[derive(Debug, Default)]
+/// No `Debug`: replies carry results and tokens (S16).
+#[derive(Default)]
 pub(crate) struct Outbox {
     bytes: Vec<u8>,
     /// How many of `bytes` have left.

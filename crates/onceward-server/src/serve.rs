@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
-use tracing::{Instrument as _, debug, debug_span, info, warn};
+use tracing::{debug, info, warn};
 
 use crate::config::ServerConfig;
 use crate::connection::{Connection, linger};
@@ -24,11 +23,13 @@ use crate::listeners::Listeners;
 use crate::mailbox::Mailbox;
 use crate::report::{Report, Totals};
 use crate::session::Session;
-use crate::stream::Stream;
+use crate::stream::{Peer, Stream};
 use crate::ticking;
 
 /// Pause after the system had no descriptor or memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long connections that were cut may take to notice.
+const CUT_WAIT: Duration = Duration::from_secs(1);
 /// Connections turned away at once that are told why; beyond, they are only closed.
 const REFUSALS_MAX: usize = 256;
 
@@ -82,7 +83,8 @@ pub async fn run(
     if timeout(config.grace, server.tasks.wait()).await.is_err() {
         let cut = server.cut();
         warn!(cut, "the grace period ended: connections that still hold replies are cut");
-        server.tasks.wait().await;
+        // They end as soon as they run; those that are only being turned away may be left.
+        let _ = timeout(CUT_WAIT, server.tasks.wait()).await;
     }
     // Last, so that what was received is judged and not turned away.
     store.close();
@@ -113,6 +115,8 @@ struct Server {
 /// The connections there are.
 #[derive(Default)]
 struct Open {
+    /// No connection may live any more.
+    cut: bool,
     last_number: u64,
     connections: HashMap<u64, Handle>,
 }
@@ -133,20 +137,23 @@ impl Server {
     fn admit(self: &Arc<Self>, stream: Stream, peer: Peer) {
         let Some(place) = self.place() else { return self.turn_away(stream) };
         self.totals.connections.fetch_add(1, Relaxed);
-        let number = place.number;
-        let mailbox = Arc::clone(&place.mailbox);
-        let session =
-            Session::new(&self.store, &self.config, Arc::clone(&mailbox), Arc::clone(&self.totals));
-        let connection = Connection::new(stream, session, mailbox, &self.config);
-        let span = debug_span!("connection", number, %peer);
-        let serve = async move {
-            debug!("connection opened");
+        let (number, mailbox) = (place.number, Arc::clone(&place.mailbox));
+        let totals = Arc::clone(&self.totals);
+        let session = Session::new(&self.store, &self.config, Arc::clone(&mailbox), totals);
+        let connection = Connection::new(stream, peer, session, mailbox, &self.config);
+        let task = self.tasks.spawn(async move {
             connection.run().await;
             drop(place);
+        });
+        let cut = {
+            let mut open = self.open();
+            if let Some(handle) = open.connections.get_mut(&number) {
+                handle.task = Some(task.abort_handle());
+            }
+            open.cut
         };
-        let task = self.tasks.spawn(serve.instrument(span)).abort_handle();
-        if let Some(handle) = self.open().connections.get_mut(&number) {
-            handle.task = Some(task);
+        if cut {
+            task.abort();
         }
     }
 
@@ -188,13 +195,16 @@ impl Server {
 
     /// Ends every connection that is left. Gives their number.
     fn cut(&self) -> usize {
-        let tasks: Vec<_> = {
-            let open = self.open();
-            open.connections.values().filter_map(|handle| handle.task.clone()).collect()
+        // Aborted outside the lock: a task may be dropped on the spot, and then gives its place back.
+        let (left, tasks) = {
+            let mut open = self.open();
+            open.cut = true;
+            let tasks = open.connections.values().filter_map(|left| left.task.clone());
+            (open.connections.len(), tasks.collect::<Vec<_>>())
         };
-        self.totals.connections_cut.fetch_add(tasks.len() as u64, Relaxed);
         tasks.iter().for_each(AbortHandle::abort);
-        tasks.len()
+        self.totals.connections_cut.fetch_add(left as u64, Relaxed);
+        left
     }
 }
 
@@ -238,21 +248,6 @@ impl Listener {
                 let (stream, _) = listener.accept().await?;
                 Ok((Stream::Unix(stream), Peer::Unix))
             }
-        }
-    }
-}
-
-/// The other side, as logs name it.
-enum Peer {
-    Tcp(SocketAddr),
-    Unix,
-}
-
-impl std::fmt::Display for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix => f.write_str("unix"),
         }
     }
 }

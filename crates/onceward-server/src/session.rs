@@ -32,7 +32,6 @@ pub(crate) enum Stop {
 ///
 /// Every request is answered once: at once into the outbox, or by a wait that is answered when
 /// it ends, is cancelled, or the server drains.
-#[derive(Debug)]
 pub(crate) struct Session {
     store: Store,
     config: ServerConfig,

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 /// Entries and waiters that one tick handles before it lets others in.
 const TICK_BUDGET: usize = 2_048;
-/// Longest sleep while anything is armed: the machine may have slept, or a test moved the clock.
+/// Longest sleep: the machine may have slept, or a test moved the clock.
 const SLEEP_MAX: Duration = Duration::from_millis(500);
 
 /// Ticks whenever something is due. Never ends.
@@ -22,18 +22,17 @@ pub(crate) async fn tick(store: Store) {
     let mut stands = false;
     loop {
         let now = store.now();
-        let Some(next) = store.tick(now, TICK_BUDGET) else {
-            earlier.notified().await;
-            stands = false;
-            continue;
-        };
-        if next <= now {
+        let next = store.tick(now, TICK_BUDGET);
+        if next.is_some_and(|next| next <= now) {
             tokio::task::yield_now().await;
             continue;
         }
         let before = store.now();
-        let left = before.until(next).as_duration();
-        let left = if stands { SLEEP_MAX } else { left.min(SLEEP_MAX) };
+        let left = match next {
+            Some(next) if !stands => before.until(next).as_duration().min(SLEEP_MAX),
+            // Also with nothing armed: another driver's hook may have come first.
+            Some(_) | None => SLEEP_MAX,
+        };
         let called = timeout(left, earlier.notified()).await.is_ok();
         stands = !called && !left.is_zero() && store.now() == before;
     }

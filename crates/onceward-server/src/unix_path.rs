@@ -4,7 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -55,7 +55,7 @@ fn remove_stale(path: &Path) -> Result<(), ServeError> {
     if !found.file_type().is_socket() {
         return Err(ServeError::NotASocket { path: path.to_owned() });
     }
-    match UnixStream::connect(path) {
+    match connect(path) {
         Ok(_) => Err(ServeError::InUse { path: path.to_owned() }),
         // Nobody listens: the file outlived its server.
         Err(why) if why.kind() == io::ErrorKind::ConnectionRefused => {
@@ -65,6 +65,13 @@ fn remove_stale(path: &Path) -> Result<(), ServeError> {
         // A full backlog, or no permission: somebody may be there.
         Err(_) => Err(ServeError::InUse { path: path.to_owned() }),
     }
+}
+
+/// Does not wait for a server whose backlog is full.
+fn connect(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 fn listen(path: &Path) -> io::Result<UnixListener> {

@@ -1,6 +1,12 @@
 //! The server over real sockets, by hand-written clients. Ports are the system's choice, and the
 //! store's time is the test's.
 
+mod hostile;
+mod limits;
+mod listening;
+mod logs;
 mod peer;
 mod requests;
 mod running;
+mod shutdown;
+mod waiting;

@@ -118,6 +118,20 @@ impl Peer {
         timeout(SOON, self.socket.write_all(bytes)).await.expect("in time").expect("written");
     }
 
+    /// The next frame as it came, paired with nothing.
+    pub(crate) async fn raw_frame(&mut self) -> Vec<u8> {
+        loop {
+            if let Some(length) = self.input.first_chunk::<4>() {
+                let size = 16 + u32::from_le_bytes(*length) as usize;
+                if self.input.len() >= size {
+                    return self.input.drain(..size).collect();
+                }
+            }
+            let read = timeout(SOON, self.socket.read_buf(&mut self.input)).await;
+            assert_ne!(read.expect("in time").expect("no reset"), 0, "the connection lives");
+        }
+    }
+
     /// Sends one request and awaits its reply.
     pub(crate) async fn ask(&mut self, request: &Request<'_>) -> Got {
         let asked = self.push(request);
@@ -151,6 +165,20 @@ impl Peer {
     pub(crate) async fn ping(&mut self) {
         let got = self.ask(&Request::Ping { echo: 7 }).await;
         assert_eq!(got, Got::Other("Pong { echo: 7 }".to_owned()));
+    }
+
+    /// As [`Peer::ping`], behind requests that wait.
+    pub(crate) async fn ping_behind(&mut self) {
+        let asked = self.push(&Request::Ping { echo: 8 });
+        self.flush().await;
+        loop {
+            let (correlation, got) = self.next().await;
+            if correlation == asked {
+                assert_eq!(got, Got::Other("Pong { echo: 8 }".to_owned()));
+                return;
+            }
+            assert!(matches!(got, Got::Other(_)), "nothing that waits is answered yet: {got:?}");
+        }
     }
 
     pub(crate) async fn begin(&mut self, key: &str, attempt: u8, wait: u64) -> Got {

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use onceward::{Millis, Store, StoreConfig};
 use onceward_server::{Listeners, Report, ServeError, ServerConfig, run};
 use onceward_testkit::ManualClock;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::peer::SOON;
 
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
@@ -28,6 +31,7 @@ impl Running {
     }
 
     pub(crate) fn at(config: ServerConfig, unix: &[PathBuf]) -> Self {
+        crate::logs::of_this_process();
         let clock = Arc::new(ManualClock::new(1_000));
         let store = Store::new(StoreConfig::default(), clock.clone()).expect("a store");
         let any_port = "127.0.0.1:0".parse().expect("an address");
@@ -51,8 +55,22 @@ impl Running {
         drop(self.stop.take());
     }
 
+    /// Drops the server without a word.
+    pub(crate) fn abort(self) {
+        self.task.abort();
+    }
+
     pub(crate) async fn stop(mut self) -> Report {
         self.signal();
         self.task.await.expect("no panic").expect("it served")
+    }
+}
+
+/// Looks until `what` holds, for long.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
