@@ -4,6 +4,7 @@
 //! leaves: nothing is called while one is held but the visitor of [`Storage::page`].
 
 mod shard;
+mod unfinished;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::counters::Counters;
 use crate::namespaces::Namespaces;
 use crate::storage::{Access, Change, Hashed, Loaded, Stale, Storage};
 use shard::{Shard, Surroundings};
+use unfinished::Unfinished;
 
 pub(crate) use shard::ENTRY_BYTES;
 
@@ -78,7 +80,11 @@ impl Storage for Plain {
         access: Access,
         change: Change,
     ) -> Result<(), Stale> {
-        self.shard(id.hash).lock().commit(id, version, access, change, &self.around)
+        let done = self.shard(id.hash).lock().commit(id, version, access, change, &self.around);
+        if let Some(unfinished) = done? {
+            unfinished.log();
+        }
+        Ok(())
     }
 
     fn watch(&self, id: &Hashed<'_>) {
@@ -96,7 +102,9 @@ impl Storage for Plain {
                 return;
             }
             let index = first.wrapping_add(offset) & (self.shards.len() - 1);
-            self.shards[index].lock().reclaim(now, steps, &self.around);
+            let mut unfinished = Vec::new();
+            self.shards[index].lock().reclaim(now, steps, &self.around, &mut unfinished);
+            unfinished.iter().for_each(Unfinished::log);
         }
     }
 

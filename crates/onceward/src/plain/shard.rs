@@ -6,8 +6,8 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use onceward_core::lifecycle::View;
 use onceward_core::{AttemptId, Identity, Namespace, ScopedKeyBuf, StateName, Timestamp};
-use tracing::warn;
 
+use super::unfinished::Unfinished;
 use crate::attempts::{ATTEMPT_BYTES, EndedAttempts, Remembered};
 use crate::budget::Budget;
 use crate::counters::Counters;
@@ -132,7 +132,7 @@ impl Shard {
         access: Access,
         change: Change,
         around: &Surroundings,
-    ) -> Result<(), Stale> {
+    ) -> Result<Option<Unfinished>, Stale> {
         if access == Access::Free && self.is_watched(id.hash) {
             return Err(Stale);
         }
@@ -143,11 +143,10 @@ impl Shard {
         }
         match change {
             Change::Insert { view, charge, quota } => {
-                if let Some(due) = found.and_then(|slot| self.take(slot)) {
-                    around.ended(&due);
-                }
+                let due = found.and_then(|slot| self.take(slot));
                 around.counters.came(&view);
                 self.insert(id, view, charge, quota, around);
+                return Ok(due.and_then(|due| around.ended(&due)));
             }
             Change::Update { view } => {
                 let (entry, version) = self.at_next_version(found)?;
@@ -169,7 +168,7 @@ impl Shard {
                 around.remembered(&change);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn at_next_version(&mut self, slot: Option<u32>) -> Result<(&mut Entry, u64), Stale> {
@@ -224,11 +223,18 @@ impl Shard {
         Some(entry)
     }
 
-    pub(super) fn reclaim(&mut self, now: Timestamp, steps: &mut usize, around: &Surroundings) {
+    /// Frees what is due, and adds what of it was unfinished.
+    pub(super) fn reclaim(
+        &mut self,
+        now: Timestamp,
+        steps: &mut usize,
+        around: &Surroundings,
+        unfinished: &mut Vec<Unfinished>,
+    ) {
         around.remembered(&self.attempts.forget_due(now, steps));
         while let Some(slot) = self.wheel.pop_due(now.as_millis(), steps) {
             if let Some(entry) = self.take(slot) {
-                around.ended(&entry);
+                unfinished.extend(around.ended(&entry));
             }
         }
     }
@@ -277,19 +283,15 @@ impl Surroundings {
     }
 
     /// An entry is gone because its retention has ended.
-    fn ended(&self, entry: &Entry) {
+    fn ended(&self, entry: &Entry) -> Option<Unfinished> {
         self.released(entry);
         self.counters.expired.one_more();
         let state = entry.view.state_name();
-        if state != StateName::Completed {
+        (state != StateName::Completed).then(|| {
             self.counters.expired_unfinished.one_more();
-            warn!(
-                namespace = &*entry.namespace,
-                key_hash = format_args!("{:08x}", entry.hash as u32),
-                state = state.name(),
-                "retention ended before the work was recorded as done (S7)"
-            );
-        }
+            let namespace = Arc::clone(&entry.namespace);
+            Unfinished { namespace, key_hash: entry.hash as u32, state }
+        })
     }
 
     fn remembered(&self, change: &Remembered) {

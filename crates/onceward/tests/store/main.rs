@@ -3,6 +3,7 @@
 
 mod bell;
 mod budget;
+mod logging;
 mod scene;
 mod ticking;
 mod waiting;
