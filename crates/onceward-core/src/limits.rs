@@ -164,6 +164,12 @@ pub const TABLE: &[Row] = &[
         "requests in flight per connection",
         "1,024",
         "65,536",
+        "one that would wait is answered at once: in progress, or reserved",
+    ),
+    row(
+        "unsent replies per connection",
+        "256 KiB",
+        "64 MiB",
         "the server stops reading until replies have left",
     ),
     row("connections", "16,384", "1,000,000", "a new connection gets an error frame and is closed"),
