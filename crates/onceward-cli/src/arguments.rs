@@ -14,6 +14,8 @@ use crate::failure::Failure;
 use crate::quantity::duration;
 use crate::serve::ServeArguments;
 
+const URL_DEFAULT: &str = "onceward://127.0.0.1:7977/default";
+
 const EXAMPLES: &str = "\
 Examples:
   onceward serve                                     # a daemon on 127.0.0.1:7977
@@ -38,17 +40,13 @@ pub(crate) struct Cli {
 
 /// Options that may stand before or after the command.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Shared options")]
 pub(crate) struct Shared {
     /// The store: onceward://HOST[:PORT][/NAMESPACE], onceward+unix:///PATH[?namespace=NAME], or
-    /// mem:// for an empty one that ends with the command
-    #[arg(
-        long,
-        global = true,
-        env = "ONCEWARD_URL",
-        hide_env_values = true,
-        default_value = "onceward://127.0.0.1:7977/default"
-    )]
-    pub(crate) url: String,
+    /// mem:// for an empty one that ends with the command [default:
+    /// onceward://127.0.0.1:7977/default; demo starts a daemon of its own]
+    #[arg(long, global = true, env = "ONCEWARD_URL", hide_env_values = true)]
+    pub(crate) url: Option<String>,
     /// Answer with one JSON object on stdout, errors included
     #[arg(long, global = true, env = "ONCEWARD_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
@@ -84,12 +82,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The store's URL. The default is not the parser's, which would hand it to demo too.
+    pub(crate) fn url(&self) -> &str {
+        self.url.as_deref().unwrap_or(URL_DEFAULT)
+    }
+
     /// A client for the chosen store. Connects on first use.
     ///
     /// # Errors
     /// A URL or a timeout that cannot be used.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        let mut builder = Client::builder(&self.url)
+        let mut builder = Client::builder(self.url())
             .connect_timeout(self.connect_timeout)
             .request_timeout(self.timeout)
             .retries_max(self.retries);
@@ -104,6 +107,8 @@ impl Shared {
 pub(crate) enum Command {
     Serve(ServeArguments),
     Demo(demo::DemoArgs),
+    #[command(name = demo::PROCESS_SUBCOMMAND, hide = true)]
+    DemoProcess(demo::ProcessArgs),
     Ping(ping::PingArguments),
     Begin(begin::BeginArguments),
     Complete(complete::CompleteArguments),

@@ -42,11 +42,7 @@ const fn row(exit: Exit, word: &'static str, meaning: &'static str) -> Row {
 
 /// Every exit code, in order. 125 to 127 are left to a command that runs other commands.
 pub(crate) const TABLE: &[Row] = &[
-    row(
-        Exit::Ok,
-        "ok",
-        "done: acquired, replay, completed, already_completed, abandoned, renewed, pong, stats",
-    ),
+    row(Exit::Ok, "ok", "done: acquired, replay, (already) completed, abandoned, renewed, pong, …"),
     row(Exit::Failure, "failure", "something else failed; stderr says what"),
     row(Exit::BadInput, "bad_input", "wrong usage, or a value beyond its limit; nothing changed"),
     row(Exit::InProgress, "in_progress", "another owner's lease runs; get: reserved"),
@@ -62,7 +58,7 @@ pub(crate) const TABLE: &[Row] = &[
     row(
         Exit::Unavailable,
         "unavailable",
-        "no answer, or cannot connect; nothing may be concluded: repeat with the same attempt or token",
+        "no answer; nothing may be concluded: repeat with the same attempt or token",
     ),
     row(Exit::Denied, "denied", "the credential lacks the right"),
     row(Exit::NotLeader, "not_leader", "another node leads; the message says which"),

@@ -32,6 +32,15 @@ impl Failure {
         Self { field: Some(field.to_owned()), ..Self::new(Exit::BadInput, message) }
     }
 
+    /// Adds where it was asked, if nobody answered there. A client refuses a URL that holds a
+    /// password before anything can fail there.
+    pub(crate) fn at(mut self, url: &str) -> Self {
+        if matches!(self.exit, Exit::Unavailable | Exit::Protocol) {
+            self.message += &format!("; is a daemon running at {url}?");
+        }
+        self
+    }
+
     /// A file of the caller's that could not be read.
     pub(crate) fn unreadable(field: &str, path: &Path, error: &io::Error) -> Self {
         Self::bad_input(field, format!("{} cannot be read: {error}", path.display()))

@@ -188,7 +188,7 @@ pub(crate) fn run(arguments: &ServeArguments, json: bool) -> Result<Exit, Failur
     let runtime = arguments.runtime().map_err(|error| failed("starting the runtime", error))?;
     let listeners = Listeners::bind(&listen, &arguments.unix, &server).map_err(refused)?;
     let addresses = addresses(&listeners);
-    runtime.block_on(async {
+    let report = runtime.block_on(async {
         // Before anything is printed: whoever reads the line may send a signal at once.
         let signals = Signals::listen().map_err(|error| failed("listening for signals", error))?;
         greet(&addresses, memory_bytes, &store, scripted.is_some());
@@ -200,7 +200,14 @@ pub(crate) fn run(arguments: &ServeArguments, json: bool) -> Result<Exit, Failur
         let shutdown = signals.shutdown(end);
         onceward_server::run(listeners, store.clone(), server, shutdown).await.map_err(refused)
     })?;
-    tracing::info!("drained; good-bye");
+    tracing::info!(
+        connections = report.connections,
+        connections_cut = report.connections_cut,
+        requests = report.requests,
+        unanswered = report.unanswered,
+        "drained; {} keys are forgotten with this process",
+        store.stats().entries
+    );
     Ok(Exit::Ok)
 }
 

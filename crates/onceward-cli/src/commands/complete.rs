@@ -76,15 +76,7 @@ impl CompleteArguments {
     fn body(&self) -> Result<Body<Vec<u8>>, Failure> {
         let bytes = match (&self.body, &self.body_file) {
             (Some(Hidden(text)), _) => text.as_bytes().to_vec(),
-            (None, Some(path)) => {
-                if is_stdin(path) && self.token.reads_stdin() {
-                    return Err(Failure::bad_input(
-                        "body",
-                        "--token-file and --body-file both name stdin: give one of them a file",
-                    ));
-                }
-                read_file("body", path, BODY_BYTES_MAX)?
-            }
+            (None, Some(path)) => read_file("body", path, BODY_BYTES_MAX)?,
             (None, None) => return Ok(Body::NotKept(NotKept::Declined)),
         };
         if bytes.len() as u64 > BODY_BYTES_MAX {
@@ -107,6 +99,13 @@ impl CompleteArguments {
 
 pub(crate) async fn run(client: &Client, arguments: &CompleteArguments) -> Result<Answer, Failure> {
     let key = arguments.identity.scoped_key()?;
+    let body_from_stdin = arguments.body_file.as_deref().is_some_and(is_stdin);
+    if body_from_stdin && arguments.token.reads_stdin() {
+        return Err(Failure::bad_input(
+            "body",
+            "--token-file and --body-file both name stdin: give one of them a file",
+        ));
+    }
     let token = arguments.token.token()?;
     let fingerprint =
         arguments.fingerprint.as_ref().map(|Hidden(digits)| digest(digits)).transpose()?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use humantime::format_duration;
 use onceward::{Limits, Millis};
 use onceward_server::ServerConfig;
 
@@ -73,7 +74,9 @@ impl LimitArguments {
     pub(crate) fn store(&self) -> Result<Limits, Failure> {
         let default = Limits::DEFAULT;
         let time = |name, given: Option<Duration>, default: Millis, max: Duration| match given {
-            Some(given) if given > max => Err(over(name, format!("{given:?}"), format!("{max:?}"))),
+            Some(given) if given > max => {
+                Err(over(name, format_duration(given), format_duration(max)))
+            }
             Some(given) => Ok(Millis::covering(given)),
             None => Ok(default),
         };

@@ -38,8 +38,8 @@ impl Signals {
             }
         };
         tokio::select! {
-            name = self.next() => tracing::info!("{name}: draining; a second signal aborts"),
-            () = ended => tracing::info!("stdin has ended: draining"),
+            name = self.next() => tracing::info!("{name} received; a second signal aborts"),
+            () = ended => tracing::info!("stdin has ended"),
         }
         tokio::spawn(async move {
             let name = self.next().await;

@@ -1,0 +1,9 @@
+//! The binary itself: what it prints, how it exits, what it does on signals.
+
+mod daemon;
+mod documents;
+mod environment;
+mod exit_codes;
+mod signals;
+mod start;
+mod usage;
