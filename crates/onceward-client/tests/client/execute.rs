@@ -341,6 +341,8 @@ async fn a_fenced_renewal_is_told_to_the_work_s4() {
                 assert!(context.is_owner());
                 assert_eq!(context.lost_ownership().await, why);
                 assert!(!context.is_owner());
+                sleep(LEASE.as_duration() * 2).await;
+                assert_eq!(context.lost(), Some(why), "what the store said outweighs our count");
                 Ok("too late")
             })
             .await;
