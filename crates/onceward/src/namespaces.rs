@@ -17,8 +17,8 @@ pub struct NamespaceConfig {
     pub set_aside_bytes: Option<usize>,
 }
 
-/// Names are interned: entries share one copy each. The number of names is bounded by the number
-/// of entries ever held at once plus what is configured; a name stays once it has been seen.
+/// Names are interned: entries share one copy each, which goes with the last of them, so that
+/// callers who make names up leave nothing behind.
 pub(crate) struct Namespaces {
     configured: BTreeMap<String, (u32, NamespaceConfig)>,
     /// By number: how many identities each configured namespace holds.
@@ -59,6 +59,22 @@ impl Namespaces {
         }
     }
 
+    /// An entry has gone, and gives its copy of the name back, which goes with the last one.
+    pub(crate) fn release(&self, name: Arc<str>) {
+        /// Above this many copies nobody can be the last one, unless as many threads come at once;
+        /// then the name stays until it is used again.
+        const CROWD: usize = 256;
+        if Arc::strong_count(&name) > CROWD {
+            return;
+        }
+        let mut names = self.names.write();
+        // Copies are made under this lock and given back under it: this one and the map's are left.
+        if Arc::strong_count(&name) == 2 {
+            names.remove(&*name);
+        }
+        drop(name);
+    }
+
     pub(crate) fn intern(&self, namespace: Namespace<'_>) -> Arc<str> {
         if let Some(name) = self.names.read().get(namespace.as_str()) {
             return Arc::clone(name);
@@ -66,5 +82,23 @@ impl Namespaces {
         let mut names = self.names.write();
         let name = names.entry(namespace.as_str().into());
         Arc::clone(name.or_insert_with(|| namespace.as_str().into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_shared_and_goes_with_its_last_entry() {
+        let namespaces = Namespaces::new(&BTreeMap::new());
+        let orders = Namespace::new("orders").unwrap();
+        let first = namespaces.intern(orders);
+        let second = namespaces.intern(orders);
+        assert!(Arc::ptr_eq(&first, &second));
+        namespaces.release(first);
+        assert_eq!(namespaces.names.read().len(), 1, "the second entry has it still");
+        namespaces.release(second);
+        assert!(namespaces.names.read().is_empty());
     }
 }

@@ -146,7 +146,7 @@ impl Shard {
                 let due = found.and_then(|slot| self.take(slot));
                 around.counters.came(&view);
                 self.insert(id, view, charge, quota, around);
-                return Ok(due.and_then(|due| around.ended(&due)));
+                return Ok(due.and_then(|due| around.ended(due)));
             }
             Change::Update { view } => {
                 let (entry, version) = self.at_next_version(found)?;
@@ -162,8 +162,8 @@ impl Shard {
             }
             Change::Remove { remembered_until, now } => {
                 let entry = found.and_then(|slot| self.take(slot)).ok_or(Stale)?;
-                around.released(&entry);
                 let (attempt, most) = (entry.view.attempt_id, around.attempts_max);
+                around.released(entry);
                 let change = self.attempts.remember(id.hash, attempt, remembered_until, now, most);
                 around.remembered(&change);
             }
@@ -234,7 +234,7 @@ impl Shard {
         around.remembered(&self.attempts.forget_due(now, steps));
         while let Some(slot) = self.wheel.pop_due(now.as_millis(), steps) {
             if let Some(entry) = self.take(slot) {
-                unfinished.extend(around.ended(&entry));
+                unfinished.extend(around.ended(entry));
             }
         }
     }
@@ -276,22 +276,24 @@ impl Shard {
 
 impl Surroundings {
     /// An entry is gone: its room and its place in the quota are free.
-    fn released(&self, entry: &Entry) {
+    fn released(&self, entry: Entry) {
         self.counters.went(&entry.view);
         self.budget.release(entry.charge.total());
         self.namespaces.leave(entry.quota);
+        self.namespaces.release(entry.namespace);
     }
 
     /// An entry is gone because its retention has ended.
-    fn ended(&self, entry: &Entry) -> Option<Unfinished> {
-        self.released(entry);
+    fn ended(&self, entry: Entry) -> Option<Unfinished> {
         self.counters.expired.one_more();
         let state = entry.view.state_name();
-        (state != StateName::Completed).then(|| {
+        let unfinished = (state != StateName::Completed).then(|| {
             self.counters.expired_unfinished.one_more();
-            let namespace = Arc::clone(&entry.namespace);
+            let namespace = (*entry.namespace).into();
             Unfinished { namespace, key_hash: entry.hash as u32, state }
-        })
+        });
+        self.released(entry);
+        unfinished
     }
 
     fn remembered(&self, change: &Remembered) {

@@ -1,14 +1,12 @@
 //! Work whose retention ended before anybody recorded it as done (S7).
 
-use std::sync::Arc;
-
 use onceward_core::StateName;
 use tracing::warn;
 
 /// What is logged of it, once no lock is held: a subscriber is foreign code, and may be slow.
 #[must_use]
 pub(super) struct Unfinished {
-    pub(super) namespace: Arc<str>,
+    pub(super) namespace: Box<str>,
     /// Of a hash under this process's own random key: tells entries apart, and nothing else (S16).
     pub(super) key_hash: u32,
     pub(super) state: StateName,
