@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use onceward_core::{BadInput, Limits, Namespace};
+use onceward_core::{BadInput, Fence, Limits, Namespace};
 
 use crate::attempts::ATTEMPT_BYTES;
 pub use crate::namespaces::NamespaceConfig;
 
 /// Smallest memory limit: below this not even a handful of default set-asides fits.
 pub const MEMORY_BYTES_MIN: u64 = 1024 * 1024;
+/// Largest set-aside of a begin without a hint: the ceiling of `set_aside_bytes` (S20).
+pub const SET_ASIDE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest [`StoreConfig::fence_floor`]: half of all fences are left to draw.
+pub const FENCE_FLOOR_MAX: u64 = Fence::MAX / 2;
 /// One part in this many of the memory may be taken by ended attempts.
 const ATTEMPTS_DIVISOR: u64 = 8;
 /// Most shards.
@@ -28,7 +32,8 @@ pub struct StoreConfig {
     pub shards: usize,
     /// What differs by namespace; a namespace that is not named works with the defaults.
     pub namespaces: BTreeMap<String, NamespaceConfig>,
-    /// No fence is below this one. Default 1; the wall clock raises it (S22).
+    /// No fence is below this one. Default 1, at most [`FENCE_FLOOR_MAX`]; the wall clock raises
+    /// it (S22).
     pub fence_floor: u64,
 }
 
@@ -74,6 +79,15 @@ impl StoreConfig {
                 retention_max: limits.retention_max.get(),
             });
         }
+        if self.fence_floor > FENCE_FLOOR_MAX {
+            return Err(StartError::FenceFloor { got: self.fence_floor });
+        }
+        let set_asides = self.namespaces.values().filter_map(|config| config.set_aside_bytes);
+        for got in set_asides.chain([limits.set_aside_bytes]) {
+            if got > SET_ASIDE_BYTES_MAX {
+                return Err(StartError::SetAside { got });
+            }
+        }
         for name in self.namespaces.keys() {
             Namespace::new(name)
                 .map_err(|why| StartError::Namespace { name: name.clone(), why })?;
@@ -103,6 +117,16 @@ pub enum StartError {
         /// In milliseconds.
         retention_max: u64,
     },
+    /// A set-aside of more than [`SET_ASIDE_BYTES_MAX`].
+    SetAside {
+        /// Bytes configured.
+        got: usize,
+    },
+    /// The fence floor leaves too few fences: more than [`FENCE_FLOOR_MAX`].
+    FenceFloor {
+        /// As configured.
+        got: u64,
+    },
     /// A configured namespace has a name that no request could use.
     Namespace {
         /// As configured.
@@ -128,6 +152,12 @@ impl fmt::Display for StartError {
                 f,
                 "lease_max is {lease_max} ms and retention_max {retention_max} ms: give a lease_max of at least 100 ms and no more than retention_max"
             ),
+            Self::SetAside { got } => {
+                write!(f, "set_aside_bytes is {got}: give at most {SET_ASIDE_BYTES_MAX}")
+            }
+            Self::FenceFloor { got } => {
+                write!(f, "fence_floor is {got}: give at most {FENCE_FLOOR_MAX}")
+            }
             Self::Namespace { name, why } => write!(f, "namespace {name:?}: {why}"),
             Self::Thread { why } => write!(f, "the ticker's thread did not start: {why}"),
         }
@@ -135,3 +165,47 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use onceward_core::Millis;
+
+    #[test]
+    fn a_configuration_that_could_not_keep_its_promises_is_refused_s20() {
+        let default = StoreConfig::default;
+        let namespace = |name: &str, set_aside_bytes| {
+            let config = NamespaceConfig { set_aside_bytes, ..NamespaceConfig::default() };
+            BTreeMap::from([(name.to_owned(), config)])
+        };
+        let long = Limits { lease_max: Millis::new(u64::MAX), ..Limits::DEFAULT };
+        let brief = Limits { lease_max: Millis::new(99), ..Limits::DEFAULT };
+        let small = Limits { result_bytes_max: 64, ..Limits::DEFAULT };
+        #[rustfmt::skip]
+        let rows = [
+            ("the defaults", default(), true),
+            ("the least memory", StoreConfig::with_memory(MEMORY_BYTES_MIN), true),
+            ("less", StoreConfig::with_memory(MEMORY_BYTES_MIN - 1), false),
+            ("no shards", StoreConfig { shards: 0, ..default() }, false),
+            ("too many", StoreConfig { shards: SHARDS_MAX + 1, ..default() }, false),
+            ("a lease longer than any retention", StoreConfig { limits: long, ..default() }, false),
+            ("no lease at all", StoreConfig { limits: brief, ..default() }, false),
+            ("results smaller than a set-aside", StoreConfig { limits: small, ..default() }, true),
+            ("the last fence floor", StoreConfig { fence_floor: FENCE_FLOOR_MAX, ..default() }, true),
+            ("fences run out: S4", StoreConfig { fence_floor: FENCE_FLOOR_MAX + 1, ..default() }, false),
+            ("a namespace of its own",
+                StoreConfig { namespaces: namespace("orders", Some(0)), ..default() }, true),
+            ("a name nobody could use",
+                StoreConfig { namespaces: namespace("Orders", None), ..default() }, false),
+            ("a set-aside beyond reckoning",
+                StoreConfig { namespaces: namespace("orders", Some(usize::MAX)), ..default() }, false),
+        ];
+        for (why, config, good) in rows {
+            let checked = config.check();
+            assert_eq!(checked.is_ok(), good, "{why}: {checked:?}");
+            if let Err(error) = checked {
+                assert!(error.to_string().contains(": "), "{why}: says what to give: {error}");
+            }
+        }
+    }
+}

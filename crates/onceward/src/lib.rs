@@ -57,7 +57,10 @@ mod wheel;
 
 pub use answer::{Answer, StoreError, Waitable};
 pub use clock::BootClock;
-pub use config::{MEMORY_BYTES_MIN, NamespaceConfig, SHARDS_MAX, StartError, StoreConfig};
+pub use config::{
+    FENCE_FLOOR_MAX, MEMORY_BYTES_MIN, NamespaceConfig, SET_ASIDE_BYTES_MAX, SHARDS_MAX,
+    StartError, StoreConfig,
+};
 pub use onceward_core::*;
 pub use store::Store;
 pub use ticker::Ticker;

@@ -14,7 +14,7 @@ use onceward_core::{Begin, BeginOutcome, Clock, GetOutcome, Identity, Limits, Ti
 use crate::answer::StoreError;
 use crate::budget::Budget;
 use crate::clock::wall_clock_ms;
-use crate::config::{StartError, StoreConfig};
+use crate::config::{FENCE_FLOOR_MAX, StartError, StoreConfig};
 use crate::counters::Counters;
 use crate::deadline::EarlierDeadline;
 use crate::engine::{Effect, Engine, Judged, Watched};
@@ -67,7 +67,8 @@ impl Store {
             clock.now(),
         );
         // Without a data directory only the wall clock keeps fences growing (S22).
-        let first_fence = config.fence_floor.max(wall_ms << 20).max(1);
+        let by_wall_clock = wall_ms.checked_mul(1 << 20).filter(|&fence| fence <= FENCE_FLOOR_MAX);
+        let first_fence = config.fence_floor.max(by_wall_clock.unwrap_or(1)).max(1);
         let engine = Engine {
             storage,
             limits: config.limits,
