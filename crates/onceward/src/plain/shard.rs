@@ -12,12 +12,14 @@ use crate::attempts::{ATTEMPT_BYTES, EndedAttempts, Remembered};
 use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::namespaces::Namespaces;
-use crate::storage::{Access, Change, Charge, Hashed, Held, Loaded, LoadedEntry, Stale};
+use crate::storage::{Access, Change, Charge, Hashed, Held, Loaded, LoadedEntry, Payload, Stale};
 use crate::wheel::Wheel;
 
 /// What one entry costs beyond identity and bytes: its slot, its place in the table at the
-/// lowest load, its link in the wheel, and the allocator's share of its three blocks.
-pub(crate) const ENTRY_BYTES: u64 = (size_of::<Option<Entry>>() + 2 * 5 + 24 + 3 * 16) as u64;
+/// lowest load, its link in the wheel, the header of its result, and the allocator's share of its
+/// three blocks.
+pub(crate) const ENTRY_BYTES: u64 =
+    (size_of::<Option<Entry>>() + 2 * 5 + 24 + size_of::<Payload>() + 2 * 8 + 3 * 16) as u64;
 
 /// What a shard reports to while it works.
 pub(super) struct Surroundings {
