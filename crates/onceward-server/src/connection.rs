@@ -272,6 +272,8 @@ impl Connection {
 
     /// Answers what has arrived, then gives every wait up (S17).
     async fn drain(&mut self) -> End {
+        // The runtime may learn only now of bytes that have arrived.
+        tokio::task::yield_now().await;
         for _ in 0..READS_WHILE_DRAINING_MAX {
             loop {
                 match self.turn() {
@@ -372,4 +374,25 @@ pub(crate) async fn linger(stream: &mut Stream, limit: Duration) {
         while matches!(stream.read(&mut rest).await, Ok(1..)) {}
     };
     let _ = timeout(limit, dropped).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 10,000 idle connections hold a few of these and no buffer.
+    #[tokio::test]
+    async fn an_idle_connection_is_small_s20() {
+        use onceward::{BootClock, Store, StoreConfig};
+
+        let (_, socket) = tokio::net::UnixStream::pair().expect("a pair");
+        let store =
+            Store::new(StoreConfig::default(), Arc::new(BootClock::new())).expect("a store");
+        let (config, mailbox) = (ServerConfig::default(), Arc::<Mailbox>::default());
+        let session = Session::new(&store, &config, Arc::clone(&mailbox), Arc::default());
+        let stream = Stream::Unix(socket);
+        let connection = Connection::new(stream, Peer::Unix, session, mailbox, &config);
+        let size = size_of_val(&connection.run());
+        assert!(size <= 2 * 1024, "{size} bytes");
+    }
 }

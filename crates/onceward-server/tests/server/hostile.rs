@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use onceward_proto::{ErrorCode, Hello, Request, frame};
 use onceward_server::ServerConfig;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::peer::{Got, Peer, begin, complete};
 use crate::running::{Running, until};
@@ -63,6 +63,46 @@ async fn a_malformed_frame_is_answered_and_the_connection_closes() {
         peer.expect_end().await;
         bystander.ping().await;
     }
+}
+
+#[tokio::test]
+async fn random_bytes_hurt_nobody() {
+    let server = Running::start();
+    let mut bystander = Peer::connect(server.address).await;
+    for seed in 1..=300_u64 {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut noise: Vec<u8> = std::iter::repeat_with(|| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        })
+        .take(16 + (seed as usize * 7) % 600)
+        .collect();
+        // Half of them past the header's checks: a length that fits, a known opcode.
+        if seed % 2 == 0 {
+            let body = (noise.len() - 16) as u32;
+            noise[..4].copy_from_slice(&body.to_le_bytes());
+            noise[4] = [0x02, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x20, 0x21, 0x22, 0x23]
+                [(seed / 2) as usize % 11];
+            noise[5..8].fill(0);
+        }
+        let mut peer = Peer::connect(server.address).await;
+        peer.send_raw(&noise).await;
+        peer.socket.shutdown().await.expect("half closed");
+        // Whatever it is told, it is told and closed; nothing hangs.
+        let mut told = Vec::new();
+        let read = peer.socket.read_to_end(&mut told);
+        let read = tokio::time::timeout(crate::peer::SOON, read).await;
+        read.unwrap_or_else(|_| panic!("seed {seed}: it hangs")).expect("no reset");
+        assert!(told.len() > 16 || noise.len() == 16, "seed {seed}: an error is told");
+        if seed % 50 == 0 {
+            bystander.ping().await;
+        }
+    }
+    bystander.ping().await;
+    drop(bystander);
+    assert_eq!(server.stop().await.connections, 301);
 }
 
 #[tokio::test]

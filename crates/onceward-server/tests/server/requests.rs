@@ -4,7 +4,7 @@ use onceward::{
     Abandon, Certainty, Fence, Forget, Get, GetOutcome, ListQuery, Millis, Namespace, Renew,
     Resolve, ResultRef, SaveCheckpoint, Verdict,
 };
-use onceward_proto::{ErrorCode, Hello, Opcode, Request};
+use onceward_proto::{ClientConfig, ClientConn, ErrorCode, Hello, Opcode, Request, Rights};
 
 use crate::peer::{Got, Peer, begin, complete, key};
 use crate::running::Running;
@@ -73,6 +73,51 @@ async fn every_operation_is_answered() {
     assert_eq!(peer.ask(&forget).await, other("Forget(Forgotten)"));
     assert_eq!(peer.ask(&get).await, Got::Get(GetOutcome::Absent));
     assert_eq!(peer.complete("a", token, b"late").await, other("Complete(Gone)"));
+}
+
+#[tokio::test]
+async fn hello_tells_what_the_server_takes_s22() {
+    let server = Running::start();
+    let peer = Peer::connect(server.address).await;
+    let welcome = *peer.conn.welcome().expect("welcome");
+    assert_eq!(welcome.version, 1);
+    assert_eq!(welcome.boot_epoch, server.store.boot_epoch());
+    assert_eq!(welcome.rights, Rights::ALL);
+    assert_eq!(welcome.limits.lease_max, server.store.limits().lease_max);
+    assert_eq!(welcome.limits.in_flight_max, 1_024);
+    assert_eq!(welcome.limits.idle_timeout, Millis::from_secs(600));
+    assert!(welcome.server_time_ms > 1_700_000_000_000, "a wall clock");
+}
+
+#[tokio::test]
+async fn a_refused_hello_may_be_said_again() {
+    let server = Running::start();
+    let mut peer = Peer::silent(server.address).await;
+    peer.conn.hello(&Hello::new(Namespace::DEFAULT, b""), &mut peer.outbox);
+    let good = std::mem::take(&mut peer.outbox);
+    let mut upper_case = good.clone();
+    upper_case[40] = b'D'; // 16 of the header, 24 of the fixed fields.
+    peer.send_raw(&upper_case).await;
+    let reply = peer.raw_frame().await;
+    assert_eq!((reply[4], reply[16]), (Opcode::Hello.as_u8(), ErrorCode::BadInput.as_u8()));
+    peer.send_raw(&good).await;
+    assert_eq!(peer.next().await.1, Got::Welcome);
+    peer.ping().await;
+}
+
+#[tokio::test]
+async fn a_result_that_a_connection_cannot_carry_is_not_absent_s23() {
+    let server = Running::start();
+    let mut owner = Peer::connect(server.address).await;
+    let token = owner.begin("large", 1, 0).await.token();
+    owner.complete("large", token, &[1; 200 * 1024]).await;
+    let mut narrow = Peer::silent(server.address).await;
+    narrow.conn = ClientConn::new(&ClientConfig { body_bytes_max: 128 * 1024 });
+    narrow.conn.hello(&Hello::new(Namespace::DEFAULT, b""), &mut narrow.outbox);
+    narrow.flush().await;
+    assert_eq!(narrow.next().await.1, Got::Welcome);
+    assert_eq!(narrow.begin("large", 2, 0).await.name(), "result_unavailable");
+    narrow.ping().await;
 }
 
 #[tokio::test]

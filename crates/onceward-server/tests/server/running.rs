@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onceward::{Millis, Store, StoreConfig};
+use onceward::{BootClock, Clock, Millis, Store, StoreConfig};
 use onceward_server::{Listeners, Report, ServeError, ServerConfig, run};
 use onceward_testkit::ManualClock;
 use tokio::sync::oneshot;
@@ -16,7 +16,7 @@ use crate::peer::SOON;
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) store: Store,
-    pub(crate) clock: Arc<ManualClock>,
+    clock: Option<Arc<ManualClock>>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<Report, ServeError>>,
 }
@@ -31,9 +31,22 @@ impl Running {
     }
 
     pub(crate) fn at(config: ServerConfig, unix: &[PathBuf]) -> Self {
-        crate::logs::of_this_process();
         let clock = Arc::new(ManualClock::new(1_000));
-        let store = Store::new(StoreConfig::default(), clock.clone()).expect("a store");
+        Self { clock: Some(clock.clone()), ..Self::of(config, unix, clock) }
+    }
+
+    /// On a clock that the test brings.
+    pub(crate) fn on(clock: Arc<dyn Clock>) -> Self {
+        Self::of(ServerConfig::default(), &[], clock)
+    }
+
+    pub(crate) fn on_real_time() -> Self {
+        Self::on(Arc::new(BootClock::new()))
+    }
+
+    fn of(config: ServerConfig, unix: &[PathBuf], clock: Arc<dyn Clock>) -> Self {
+        crate::logs::of_this_process();
+        let store = Store::new(StoreConfig::default(), clock).expect("a store");
         let any_port = "127.0.0.1:0".parse().expect("an address");
         let listeners = Listeners::bind(&[any_port], unix, &config).expect("listeners");
         let address = listeners.tcp_addresses()[0];
@@ -41,12 +54,13 @@ impl Running {
         let task = tokio::spawn(run(listeners, store.clone(), config, async {
             let _ = stopped.await;
         }));
-        Self { address, store, clock, stop: Some(stop), task }
+        Self { address, store, clock: None, stop: Some(stop), task }
     }
 
     /// Moves the store's time and does what falls due.
     pub(crate) fn advance(&self, millis: u64) {
-        let now = self.clock.advance(Millis::new(millis));
+        let clock = self.clock.as_ref().expect("a clock moved by hand");
+        let now = clock.advance(Millis::new(millis));
         while self.store.tick(now, 10_000) == Some(now) {}
     }
 

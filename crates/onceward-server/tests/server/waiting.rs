@@ -1,9 +1,11 @@
 //! Waits: pushed, cancelled, given up, and bounded (S10).
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use onceward::{Get, GetOutcome, Millis};
+use onceward::{Clock, Get, GetOutcome, Millis, Timestamp};
 use onceward_proto::Request;
 use onceward_server::ServerConfig;
 
@@ -182,4 +184,49 @@ async fn over_the_connections_waits_a_begin_is_in_progress_at_once_s10_s20() {
     }
     assert_eq!(answered, BTreeSet::from([waiting[0], waiting[1], complete]));
     assert_eq!(peer.ask(&get("job", LONG)).await.body(), b"done", "there is room again");
+}
+
+#[tokio::test]
+async fn the_server_itself_ends_leases_and_waits_s21() {
+    // Real time, and nobody ticks but the server.
+    let server = Running::on_real_time();
+    let mut owner = Peer::connect(server.address).await;
+    let mut short =
+        onceward::Begin::new(onceward::Fingerprint::None, onceward::AttemptId::from_bytes([9; 16]));
+    short.lease = Millis::new(150);
+    owner.ask(&Request::Begin { key: key("job"), begin: short }).await.token();
+    let mut peer = Peer::connect(server.address).await;
+    let waiting = peer.push(&begin("job", 1, LONG));
+    let ends_first = peer.push(&begin("job", 2, 50));
+    let asked = Instant::now();
+    peer.flush().await;
+    let (correlation, got) = peer.next().await;
+    assert_eq!((correlation, got.name()), (ends_first, "in_progress"));
+    assert!(asked.elapsed() >= Duration::from_millis(49), "{:?}", asked.elapsed());
+    let (correlation, got) = peer.next().await;
+    assert_eq!((correlation, got.name()), (waiting, "acquired"));
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn a_clock_that_stands_still_keeps_nobody_busy_s21() {
+    /// Counts how often it is read.
+    struct Standing(AtomicU64);
+    impl Clock for Standing {
+        fn now(&self) -> Timestamp {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Timestamp::from_millis(1_000)
+        }
+    }
+    let clock = Arc::new(Standing(AtomicU64::new(0)));
+    let server = Running::on(clock.clone());
+    let mut owner = Peer::connect(server.address).await;
+    owner.begin("job", 0, 0).await.token();
+    let mut peer = Peer::connect(server.address).await;
+    peer.push(&begin("job", 1, 1)); // Due in a millisecond that never comes.
+    peer.ping_behind().await;
+    let before = clock.0.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let reads = clock.0.load(Ordering::Relaxed) - before;
+    assert!(reads < 30, "{reads} looks at the clock while nothing happened");
 }
