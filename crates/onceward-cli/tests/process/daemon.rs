@@ -30,7 +30,8 @@ pub(crate) fn eventually<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> 
             return value;
         }
         assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        thread::yield_now();
+        // Between polls only: what is waited for needs the processor too.
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
