@@ -3,7 +3,13 @@
 
 mod bell;
 mod budget;
+mod embedded;
+mod line;
+mod listing;
 mod logging;
+mod property;
 mod scene;
+mod sinks;
+mod threads;
 mod ticking;
 mod waiting;
