@@ -32,7 +32,7 @@ impl Default for Options {
             retries_max: 10,
             pause_min: Duration::from_millis(10),
             pause_max: Duration::from_millis(500),
-            in_flight_max: 1_024,
+            in_flight_max: 16_384,
             credential: Bytes::new(),
         }
     }
@@ -90,8 +90,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Most requests in flight on the connection; further ones queue in the client. Default 1,024,
-    /// and never more than the server states. Of these at most 7 in 8 may be requests that wait,
+    /// Most requests in flight on the connection; further ones queue in the client. Default
+    /// 16,384, and never more than the server states. Of these at most 7 in 8 may be requests that wait,
     /// so that the owner they wait for can still complete over the same connection.
     pub const fn in_flight_max(mut self, requests: usize) -> Self {
         self.options.in_flight_max = requests;

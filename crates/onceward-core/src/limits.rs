@@ -162,7 +162,7 @@ pub const TABLE: &[Row] = &[
     row("frame", "1 MiB + 64 KiB", "16 MiB + 64 KiB", "an error, then the connection closes"),
     row(
         "requests in flight per connection",
-        "1,024",
+        "16,384",
         "65,536",
         "one that would wait is answered at once: in progress, or reserved",
     ),

@@ -107,7 +107,7 @@ impl<'a> ErrorReply<'a> {
     /// HELLO, or the rest of a frame, did not come within `limit`.
     #[must_use]
     pub fn timed_out(limit: Millis) -> Self {
-        let message = format!("the frame was not whole after {limit}");
+        let message = format!("no whole frame came within {limit}");
         Self { max: Some(limit.get()), ..Self::new(ErrorCode::TimedOut, message) }
     }
 

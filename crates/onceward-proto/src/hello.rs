@@ -152,7 +152,7 @@ pub struct ServerLimits {
     pub wait_max: Millis,
     /// Largest body kept, in bytes.
     pub result_bytes_max: u64,
-    /// Requests unanswered on one connection before the server stops reading.
+    /// Requests that may wait at once on one connection; a further one is answered at once.
     pub in_flight_max: u32,
     /// A connection with nothing in flight that is silent for longer may be closed; zero: never.
     pub idle_timeout: Millis,

@@ -31,7 +31,7 @@ pub struct ServerConfig {
     /// Most requests that wait at once on one connection; over: a further begin is InProgress, a
     /// further get Reserved, at once, as at the store's own limit of waiters (S10). Such a request
     /// does not stop the reading: the COMPLETE that ends the waits, or a CANCEL, may be behind it.
-    /// Default 1,024.
+    /// Default 16,384: one service may wait through one connection (S10).
     pub in_flight_max: u32,
     /// Unsent bytes of replies above which a connection's requests are neither read nor acted on
     /// until replies have left; waits that end stay answered in the store meanwhile. A connection
@@ -63,7 +63,7 @@ impl Default for ServerConfig {
             insecure_no_auth: false,
             body_bytes_max: BODY_BYTES_MAX_DEFAULT,
             connections_max: 16_384,
-            in_flight_max: 1_024,
+            in_flight_max: 16_384,
             unsent_bytes_max: 256 * 1024,
             hello_timeout: Duration::from_secs(5),
             frame_timeout: Duration::from_secs(10),

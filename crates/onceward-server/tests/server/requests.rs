@@ -84,7 +84,7 @@ async fn hello_tells_what_the_server_takes_s22() {
     assert_eq!(welcome.boot_epoch, server.store.boot_epoch());
     assert_eq!(welcome.rights, Rights::ALL);
     assert_eq!(welcome.limits.lease_max, server.store.limits().lease_max);
-    assert_eq!(welcome.limits.in_flight_max, 1_024);
+    assert_eq!(welcome.limits.in_flight_max, 16_384);
     assert_eq!(welcome.limits.idle_timeout, Millis::from_secs(600));
     assert!(welcome.server_time_ms > 1_700_000_000_000, "a wall clock");
 }
