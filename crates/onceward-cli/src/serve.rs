@@ -96,7 +96,7 @@ pub(crate) struct ServeArguments {
     /// For conformance runs of client authors only, never in production: the store's clock stands
     /// still. Prints {"listening":[…]} on stdout, then reads lines `advance MS` on stdin, does all
     /// that is due, and answers `now MS`. The end of stdin drains and exits. Loopback only
-    #[arg(long)]
+    #[arg(long, help_heading = "Conformance runs")]
     test_clock: bool,
 }
 
