@@ -1,2 +1,118 @@
-//! The onceward command.
-fn main() {}
+//! The onceward command: daemon, demonstration and operator's tool in one binary.
+
+mod answer;
+mod arguments;
+mod commands;
+mod demo;
+mod exit;
+mod failure;
+mod hex;
+mod identity;
+mod logging;
+mod output;
+mod quantity;
+mod render;
+mod secret;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::answer::Answer;
+use crate::arguments::{Cli, Command, Shared};
+use crate::commands::get::Got;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => {
+            let json = cli.shared.json;
+            execute(cli).unwrap_or_else(|failure| tell_failure(&failure, json))
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+/// What could not be parsed, or asked for help or the version.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && arguments::wants_json(std::env::args_os()) {
+        let text = match error.kind() {
+            // Its text is the whole help.
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                "no command: see onceward --help".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        // The first paragraph says what is wrong; usage and hints follow it.
+        let what = text.trim().split("\n\n").next().unwrap_or_default();
+        let message = what.trim_start_matches("error: ");
+        return tell_failure(&Failure::new(Exit::BadInput, message), true);
+    }
+    // Nobody is left to be told if this cannot be written.
+    let _ = error.print();
+    if error.use_stderr() { Exit::BadInput.into() } else { Exit::Ok.into() }
+}
+
+fn execute(cli: Cli) -> Result<ExitCode, Failure> {
+    let Cli { shared, command } = cli;
+    let default_log = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
+    logging::start(shared.log.as_deref(), default_log)?;
+    match command {
+        Command::Serve(arguments) => serve::run(&arguments, shared.json).map(ExitCode::from),
+        Command::Demo(arguments) => Ok(demo::run(&arguments, shared.url, shared.json)?),
+        Command::DemoProcess(arguments) => Ok(demo::run_process(arguments)?),
+        operation => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| {
+                Failure::new(Exit::Failure, format!("no runtime can be started: {error}"))
+            })?;
+            let ended = runtime.block_on(operate(&shared, operation));
+            ended.map(ExitCode::from).map_err(|failure| failure.at(shared.url()))
+        }
+    }
+}
+
+/// One operation against the store.
+async fn operate(shared: &Shared, command: Command) -> Result<Exit, Failure> {
+    let client = shared.client()?;
+    let answer = match command {
+        Command::Ping(arguments) => commands::ping::run(&client, &arguments).await?,
+        Command::Begin(arguments) => commands::begin::run(&client, &arguments).await?,
+        Command::Complete(arguments) => commands::complete::run(&client, &arguments).await?,
+        Command::Abandon(arguments) => commands::abandon::run(&client, &arguments).await?,
+        Command::Renew(arguments) => commands::renew::run(&client, &arguments).await?,
+        Command::Stats => commands::stats::run(&client).await?,
+        Command::Get(arguments) => match commands::get::run(&client, &arguments).await? {
+            Got::Answer(answer) => answer,
+            Got::Body(body) => {
+                output::print(&body)?;
+                return Ok(Exit::Ok);
+            }
+        },
+        Command::Serve(_) | Command::Demo(_) | Command::DemoProcess(_) => {
+            unreachable!("these are no operations, and execute ran them")
+        }
+    };
+    tell(&answer, shared.json)?;
+    Ok(answer.exit)
+}
+
+fn tell(answer: &Answer, json: bool) -> Result<(), Failure> {
+    output::print(&if json { render::json(answer) } else { render::lines(answer) })
+}
+
+fn tell_failure(failure: &Failure, json: bool) -> ExitCode {
+    if json {
+        // If stdout is the fault, the exit code still tells.
+        let _ = output::print(&render::json(failure));
+    } else {
+        output::complain(&format!("error: {failure}"));
+        if let Some(attempt) = &failure.attempt {
+            let _ = output::print(format!("attempt id  {attempt}\n").as_bytes());
+        }
+    }
+    failure.exit.into()
+}
