@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use onceward::{
     BadInput, Begin, BeginOutcome, Body, Certainty, Complete, CompleteOutcome, FENCE_FLOOR_MAX,
-    Forget, GetOutcome, Identity, Millis, Position, ResultRef, Store, StoreConfig, StoreError,
-    Waitable,
+    Forget, GetOutcome, Identity, Limits, Millis, Position, ResultRef, Store, StoreConfig,
+    StoreError, Waitable,
 };
 use onceward_testkit::{ManualClock, SplitMix64, seeds};
 
@@ -105,7 +105,8 @@ fn a_sink_is_called_once_or_not_at_all() {
 /// Two stores that draw the same fences.
 fn twins() -> (Store, Store) {
     let twin = || {
-        let config = StoreConfig { fence_floor: FENCE_FLOOR_MAX, ..StoreConfig::default() };
+        let limits = Limits { result_bytes_max: 64, ..Limits::DEFAULT };
+        let config = StoreConfig { limits, fence_floor: FENCE_FLOOR_MAX, ..StoreConfig::default() };
         Store::new(config, Arc::new(ManualClock::new(5)) as _).unwrap()
     };
     (twin(), twin())
@@ -145,7 +146,7 @@ fn batches_answer_as_single_calls_do() {
                     .map(|answer| answer.value);
                 assert_eq!(answer, alone, "seed {seed}, round {round}");
             }
-            let bodies = [b"one".as_slice(), b"two", &[0; 2_000_000]];
+            let bodies = [b"one".as_slice(), b"two", &[0; 65]];
             let completes: Vec<(Identity<'_>, Complete<'_>)> = tokens
                 .iter()
                 .filter(|_| random.chance(30))

@@ -8,7 +8,8 @@ use std::thread;
 
 use onceward::{
     Abandon, AbandonOutcome, Begin, BeginOutcome, Body, Certainty, Complete, CompleteOutcome,
-    Forget, ForgetOutcome, Limits, Millis, Renew, RenewOutcome, ResultRef, Token, Waitable,
+    Forget, ForgetOutcome, Limits, Millis, NamespaceConfig, Renew, RenewOutcome, ResultRef,
+    StoreConfig, Token, Waitable,
 };
 use onceward_testkit::{SplitMix64, seeds};
 
@@ -93,10 +94,15 @@ struct Arena {
     attempts: AtomicU64,
 }
 
+/// More than the keys and all threads' begins at once can take.
+const QUOTA: u64 = KEYS as u64 + THREADS;
+
 impl Arena {
     fn new(leases_end: bool) -> Self {
+        let quota = NamespaceConfig { entries_max: Some(QUOTA), ..NamespaceConfig::default() };
+        let namespaces = BTreeMap::from([("orders".to_owned(), quota)]);
         Self {
-            scene: Scene::new(),
+            scene: Scene::with(StoreConfig { namespaces, ..StoreConfig::default() }),
             keys: ["a", "b", "c"],
             owners: [const { AtomicU64::new(0) }; KEYS],
             leases_end,
@@ -263,6 +269,9 @@ fn contend(seed: u64, leases_end: bool) {
     scene.advance(Limits::DEFAULT.attempt_memory.get());
     let stats = scene.store.stats();
     assert_eq!((stats.entries, stats.memory_used_bytes), (0, 0), "stale tries give back (S11)");
+    let places: Vec<_> = (0..=QUOTA).map(|key| scene.begin(&key.to_string(), &ask(key))).collect();
+    let taken = places.iter().filter(|outcome| outcome.name() == "acquired").count();
+    assert_eq!(taken as u64, QUOTA, "and their places in the quota");
 }
 
 #[test]
