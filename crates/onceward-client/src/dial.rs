@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use onceward_core::Namespace;
+use onceward_proto::frame::BODY_BYTES_MAX_CEILING;
 use onceward_proto::{ClientConfig, ClientConn, Hello, Received, Reply};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -90,7 +91,8 @@ async fn introduce(
     introduction: &Introduction<'_>,
 ) -> Result<ClientConn, ClientError> {
     let lost = |error: io::Error| ClientError::unavailable(format!("lost at HELLO: {error}"));
-    let mut conn = ClientConn::new(&ClientConfig::default());
+    // The ceiling: how much goes is the server's choice, and buffers grow with what comes.
+    let mut conn = ClientConn::new(&ClientConfig { body_bytes_max: BODY_BYTES_MAX_CEILING });
     let mut hello = Vec::new();
     conn.hello(&Hello::new(introduction.namespace, introduction.credential), &mut hello);
     output.write_all(&hello).await.map_err(lost)?;
