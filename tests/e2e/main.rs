@@ -4,6 +4,7 @@
 mod bad_frames;
 mod many_connections;
 mod one_owner;
+mod proxy;
 mod push;
 mod server;
 mod wire;

@@ -5,12 +5,15 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use onceward_client::Client;
 use onceward_core::{
     AttemptId, Begin, BeginOutcome, Body, Complete, CompleteOutcome, Fingerprint, Millis,
     ResultRef, ScopedKey, Token,
 };
-use onceward_proto::{Reply, Request};
+use onceward_proto::{Opcode, Reply, Request};
+use tokio::task::JoinSet;
 
+use crate::proxy::{CountingProxy, Counts};
 use crate::server::Server;
 use crate::wire::Peer;
 
@@ -72,6 +75,42 @@ fn fifty_waiters_get_fifty_replies_by_push_and_no_other_frame() {
         });
         assert_eq!(server.store.stats().waiters, 0, "{why}");
     }
+}
+
+/// The product's own client polls no more than a bare peer does.
+#[test]
+fn fifty_waiters_of_one_client_are_fifty_requests_and_fifty_replies() {
+    let server = Server::start();
+    let proxy = CountingProxy::to(server.address);
+    let mut owner = Peer::welcome(server.address);
+    let key = ScopedKey::new(b"tenant", b"order").expect("a key");
+    let token = acquire(&mut owner, key);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let url = format!("onceward://{}/default", proxy.address);
+        let client = Client::open(&url).expect("a URL");
+        let mut waiting = JoinSet::new();
+        for waiter in 0..WAITERS {
+            let client = client.clone();
+            waiting.spawn(async move { client.begin(key, &waiting_begin(waiter as u8)).await });
+        }
+        server.until("all wait", |store| store.stats().waiters == WAITERS as u64);
+        let completed = Instant::now();
+        complete(&mut owner, key, token);
+        while let Some(told) = waiting.join_next().await {
+            assert!(completed.elapsed() < PUSH_WITHIN, "a waiter waited {:?}", completed.elapsed());
+            match told.expect("no task panicked") {
+                Ok(BeginOutcome::Replay(replay)) => {
+                    assert_eq!(replay.result.body.kept().map(AsRef::as_ref), Some(&b"order 1"[..]));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    let expected: Counts =
+        [(Opcode::Hello.as_u8(), 1), (Opcode::Begin.as_u8(), WAITERS)].into_iter().collect();
+    assert_eq!(proxy.counts(), (expected.clone(), expected), "requests, replies");
 }
 
 #[test]
