@@ -1,6 +1,7 @@
 //! Tells the caller of `tick` when something falls due before it meant to come back.
 
-use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Release};
+use std::sync::atomic::Ordering::{AcqRel, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use onceward_core::Timestamp;
@@ -9,16 +10,23 @@ type Hook = Arc<dyn Fn() + Send + Sync>;
 
 /// What the last tick promised, and whom to call when that turns out too late.
 ///
-/// Invariant: an instant announced after a tick began is either seen by that tick, or earlier
-/// than what is promised and hence told to the hook. While a tick runs nothing is promised.
+/// Invariant: an instant is announced once what is due then can be seen by a tick; so it is seen by
+/// a tick that begins later, or returned by the tick that runs, or earlier than what was promised
+/// and hence told to the hook. While a tick runs nobody is told: its driver is busy, and would only
+/// tick once more.
 pub(crate) struct EarlierDeadline {
     promised_ms: AtomicU64,
+    ticking: AtomicBool,
     hook: OnceLock<Hook>,
 }
 
 impl EarlierDeadline {
     pub(crate) fn new() -> Self {
-        Self { promised_ms: AtomicU64::new(u64::MAX), hook: OnceLock::new() }
+        Self {
+            promised_ms: AtomicU64::new(u64::MAX),
+            ticking: AtomicBool::new(false),
+            hook: OnceLock::new(),
+        }
     }
 
     pub(crate) fn set_hook(&self, hook: Hook) {
@@ -26,21 +34,27 @@ impl EarlierDeadline {
         let _ = self.hook.set(hook);
     }
 
-    /// A tick begins: until it ends, everything announced is earlier than what is promised.
-    pub(crate) fn rearm(&self) {
-        self.promised_ms.store(u64::MAX, Release);
+    /// A tick begins: what is announced from here on is gathered for [`EarlierDeadline::promise`].
+    pub(crate) fn gather(&self) {
+        self.ticking.store(true, SeqCst);
+        // A swap, not a store: whoever announced before it has been seen to have done so.
+        self.promised_ms.swap(u64::MAX, AcqRel);
     }
 
-    /// A tick ends, and will be called again at `next`.
-    pub(crate) fn promise(&self, next: Option<Timestamp>) {
+    /// A tick ends, and found `next` to be due next. When to tick again, with what was gathered.
+    pub(crate) fn promise(&self, next: Option<Timestamp>) -> Option<Timestamp> {
+        // First this, so that whoever announces after the line below tells the hook.
+        self.ticking.store(false, SeqCst);
         let next = next.map_or(u64::MAX, Timestamp::as_millis);
-        self.promised_ms.fetch_min(next, AcqRel);
+        let next = self.promised_ms.fetch_min(next, SeqCst).min(next);
+        (next != u64::MAX).then_some(Timestamp::from_millis(next))
     }
 
     /// Something falls due at `at`.
     pub(crate) fn announce(&self, at: Timestamp) {
         let at = at.as_millis();
-        if self.promised_ms.fetch_min(at, AcqRel) > at
+        if self.promised_ms.fetch_min(at, SeqCst) > at
+            && !self.ticking.load(SeqCst)
             && let Some(hook) = self.hook.get()
         {
             hook();
@@ -69,9 +83,13 @@ mod tests {
         assert_eq!(announce(100), 1, "nothing was promised");
         assert_eq!(announce(100), 0, "already told");
         assert_eq!(announce(50), 1);
-        deadline.rearm();
-        assert_eq!(announce(90), 1, "while a tick runs");
-        deadline.promise(Some(Timestamp::from_millis(95)));
-        assert_eq!(announce(91), 0, "90 was told and not yet ticked");
+        deadline.gather();
+        assert_eq!(announce(90), 0, "a tick runs");
+        let at = |millis| Some(Timestamp::from_millis(millis));
+        assert_eq!(deadline.promise(at(95)), at(90), "its driver is told at its end");
+        assert_eq!(announce(91), 0, "later than what was promised");
+        assert_eq!(announce(89), 1);
+        deadline.gather();
+        assert_eq!(deadline.promise(None), None, "nothing is due by itself");
     }
 }

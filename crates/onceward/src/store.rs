@@ -95,16 +95,15 @@ impl Store {
     /// if nothing will fall due by itself (S21).
     pub fn tick(&self, now: Timestamp, budget: usize) -> Option<Timestamp> {
         let Inner { engine, waits, earlier, .. } = &*self.inner;
-        earlier.rearm();
+        earlier.gather();
         let mut steps = budget;
         waits.run_due(engine, now, &mut steps);
         engine.storage.reclaim(now, &mut steps);
         if steps == 0 {
-            return Some(now);
+            return earlier.promise(Some(now));
         }
         let next = waits.next_deadline().into_iter().chain(engine.storage.next_deadline()).min();
-        earlier.promise(next);
-        next
+        earlier.promise(next)
     }
 
     /// Calls `hook` whenever something falls due earlier than the last [`Store::tick`] said. One

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::Wake;
 
 use onceward::{BeginOutcome, BootClock, Certainty, Forget, Limits, Millis, Policy, Store};
 use onceward::{StoreConfig, Ticker, Timestamp};
@@ -175,6 +176,37 @@ fn whatever_falls_due_earlier_than_promised_is_told_s21() {
     let before = calls.load(SeqCst);
     scene.own("k2", &ask(2));
     assert_eq!(calls.load(SeqCst), before + 1, "it ends before the attempt is forgotten");
+}
+
+/// Begins a key of its own whenever it is woken.
+struct Eager {
+    store: Store,
+    retention: Millis,
+}
+
+impl Wake for Eager {
+    fn wake(self: Arc<Self>) {
+        let request = onceward::Begin { retention: self.retention, ..ask(77) };
+        acquired(begin(&self.store, id("eager"), &request));
+    }
+}
+
+#[test]
+fn what_comes_up_during_a_tick_is_in_its_answer_and_tells_nobody_s21() {
+    let scene = Scene::new();
+    let in_doubt = onceward::Begin { policy: Policy::InDoubt, ..ask(1) };
+    scene.own("k", &in_doubt);
+    let retention = Millis::new(2_000);
+    let waker = Arc::new(Eager { store: scene.store.clone(), retention }).into();
+    let waiting = scene.store.begin_or_wait(id("k"), &patient(2), &waker, |_| ()).unwrap();
+    let calls = hooked(&scene);
+    let now = scene.clock.advance(Millis::new(1_000));
+    let before = calls.load(SeqCst);
+    let next = scene.store.tick(now, 1_000).expect("two entries will end");
+    assert!(next <= now.after(retention), "{next:?}: begun from inside the tick");
+    assert_eq!(calls.load(SeqCst), before, "a driver that is busy need not be called");
+    assert_eq!(scene.get("eager").name(), "reserved");
+    drop(waiting);
 }
 
 #[test]
