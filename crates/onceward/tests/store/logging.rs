@@ -65,6 +65,11 @@ fn unfinished_work_is_logged_without_its_key_and_without_a_lock_s7_s16() {
     let (done, finished) = mpsc::channel();
     // On a thread of its own: a lock held while an event is told would stop it for good.
     let run = thread::spawn(move || {
+        // Once without a subscriber: another thread that came to the event first, after there was
+        // one, would switch it off for all.
+        let unheard = Scene::new();
+        unheard.own("k", &ask(1));
+        unheard.advance(10_000);
         let scene = Scene::new();
         let lines = Arc::default();
         let scribe = Scribe { lines: Arc::clone(&lines), store: scene.store.clone() };
