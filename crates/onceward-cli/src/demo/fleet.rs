@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::DemoError;
 use super::event::Event;
-use super::process::Process;
+use super::process::{Process, STOP_TIMEOUT};
 use super::witness::Witness;
 
 /// Both processes of one pass. Dropping it kills them.
@@ -126,9 +127,14 @@ impl Supervisor {
                 line = process.line() => line?,
                 () = self.told_to_stop() => {
                     process.close_stdin();
-                    self.drain(process).await?;
-                    process.ended().await?;
-                    return Ok(None);
+                    return match timeout(STOP_TIMEOUT, self.drain(process)).await {
+                        Ok(drained) => {
+                            drained?;
+                            process.ended().await?;
+                            Ok(None)
+                        }
+                        Err(_) => Err(process.failed("did not stop in time")),
+                    };
                 }
             };
             let Some(line) = line else {

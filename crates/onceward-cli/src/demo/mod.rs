@@ -32,6 +32,7 @@ mod service;
 mod traffic;
 mod witness;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -63,39 +64,60 @@ const LEASE: Duration = Duration::from_secs(3);
 /// One operation of the client. A machine that runs six processes at once is no reason to give up.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Plays unreliable traffic against a small warehouse, without Onceward and with it.
+const NOTES: &str = "\
+A line of --traffic holds method, path, request_content_type, request_body, status,
+response_headers (pairs, in order) and response_body; policy (takeover or in_doubt), if it is
+there, says whether the call may run again after a crash. Intent i is record i modulo their number.
+
+With --json the report is one object; names without a suffix speak of the pass with Onceward. Exit
+code 1 if duplicates_with, replays_differing, takeovers_unexplained, missing or unanswered is not 0.
+
+Examples:
+  onceward demo
+  onceward demo --requests 20000 --seed 7 --json
+  onceward demo --traffic calls.jsonl --disturbed 50";
+
+/// Play unreliable traffic against a small warehouse, without Onceward and with it
 ///
-/// Starts the daemon, two processes of a warehouse service and unreliable callers on loopback
-/// ports of their own; kills processes now and then; counts side effects in a ledger. Fails if
-/// anything happened twice with Onceward in place.
+/// Starts a daemon, two processes of a warehouse service and unreliable callers on loopback ports
+/// of their own, unless a typed --url names a daemon; kills service processes now and then; counts side
+/// effects in a ledger. Fails if anything happened twice with Onceward in place.
 #[derive(Args, Debug)]
+#[command(after_help = NOTES)]
 pub(crate) struct DemoArgs {
-    /// Recorded calls, one JSON object a line, instead of generated orders and shipments.
+    /// Recorded calls, one JSON object a line, instead of generated orders and shipments
     #[arg(long, value_name = "FILE.jsonl")]
     traffic: Option<PathBuf>,
-    /// How many things callers want done, each under a key of its own.
+    /// How many things callers want done, each under a key of its own
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     requests: u32,
-    /// Fixes traffic and faults; the same seed gives the same run.
+    /// Fixes traffic and faults; the same seed gives the same run
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// How many intents are served at a time.
+    /// How many intents are served at a time
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
     callers: u16,
-    /// How many intents in a hundred meet a fault.
+    /// How many intents in a hundred meet a fault
     #[arg(long, value_name = "PERCENT", default_value_t = 30, value_parser = clap::value_parser!(u8).range(0..=100))]
     disturbed: u8,
     /// Proves that the demonstration can fail: the services spoil every key, so that Onceward
-    /// cannot help.
+    /// cannot help
     #[arg(long, hide = true)]
     break_keys: bool,
 }
 
 /// Runs the demonstration, with the daemon at `url` or one of its own, and prints its report.
 ///
+/// A URL that was not typed on the command line is passed over: a daemon that the environment
+/// names is there for real keys.
+///
 /// # Errors
 /// See [`DemoError`]. A broken promise is no error but a report and an exit code.
 pub(crate) fn run(args: &DemoArgs, url: Option<String>, json: bool) -> Result<ExitCode, DemoError> {
+    let url = url.filter(|_| is_url_typed(std::env::args_os()));
+    if let (Some(url), false) = (&url, json) {
+        complain(&format!("using the daemon at {url}"));
+    }
     let traffic = Traffic::open(args.traffic.as_deref(), args.seed)?;
     // Processes die with the thread that started them: a worker of this runtime, which ends with
     // the runtime alone.
@@ -155,6 +177,13 @@ pub(crate) fn run_process(args: ProcessArgs) -> Result<ExitCode, DemoError> {
     }
 }
 
+fn is_url_typed(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    let is_url = |argument: OsString| {
+        argument == "--url" || argument.as_encoded_bytes().starts_with(b"--url=")
+    };
+    arguments.into_iter().any(is_url)
+}
+
 fn plan(args: &DemoArgs, traffic: Traffic, json: bool) -> Plan {
     let schedule = Schedule::draw(args.seed, args.requests, args.disturbed, &traffic);
     Plan {
@@ -169,7 +198,7 @@ fn plan(args: &DemoArgs, traffic: Traffic, json: bool) -> Plan {
 
 async fn play(plan: &Plan, url: Option<String>, break_keys: bool) -> Result<Report, DemoError> {
     // First, for a store that cannot be reached is best known before anything else has run.
-    let (daemon, url) = match url {
+    let (mut daemon, url) = match url {
         Some(url) => (None, url),
         None => {
             let daemon = Daemon::start().await?;
@@ -182,8 +211,21 @@ async fn play(plan: &Plan, url: Option<String>, break_keys: bool) -> Result<Repo
     // A scope of its own: in a daemon that runs on, another run meets no keys of this one.
     let scope = format!("warehouse-{:016x}", rand::random::<u64>());
     let store = Store { url, client, scope, break_keys };
-    let without = plan.play("without Onceward", None).await?;
-    let with = plan.play("with Onceward", Some(&store)).await?;
+    let passes = async {
+        let without = plan.play("without Onceward", None).await?;
+        let with = plan.play("with Onceward", Some(&store)).await?;
+        Ok::<_, DemoError>((without, with))
+    };
+    let daemon_dies = async {
+        match &mut daemon {
+            Some(daemon) => daemon.died().await,
+            None => std::future::pending().await,
+        }
+    };
+    let (without, with) = tokio::select! {
+        figures = passes => figures?,
+        error = daemon_dies => return Err(error),
+    };
     drop(store);
     if let Some(daemon) = daemon {
         daemon.stop().await?;

@@ -23,7 +23,7 @@ pub(crate) const SUBCOMMAND: &str = "demo-process";
 
 /// How long a process may take to say its first word, and to end once asked to.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
-const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Lines of a process's stderr that are kept, to be shown if it dies.
 const COMPLAINTS_MAX: usize = 12;
 
@@ -184,6 +184,13 @@ impl Daemon {
             Some(address) => Ok(Self { process, url: format!("onceward://{address}") }),
             None => Err(process.failed("does not say where it listens")),
         }
+    }
+
+    /// Resolves if it ends unasked.
+    pub(super) async fn died(&mut self) -> DemoError {
+        // It says nothing after its first line.
+        while let Ok(Some(_)) = self.process.line().await {}
+        self.process.died().await
     }
 
     pub(super) async fn stop(mut self) -> Result<(), DemoError> {

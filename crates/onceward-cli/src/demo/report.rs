@@ -10,10 +10,12 @@ use serde::Serialize;
 use super::LEASE;
 use super::pass::Figures;
 use super::schedule::{Planned, Schedule};
+use crate::render::SCHEMA;
 
 /// Everything `--json` prints. Names without a suffix speak of the pass with Onceward.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Report {
+    pub(super) schema: &'static str,
     pub(super) seed: u64,
     pub(super) traffic: &'static str,
     pub(super) intents: u32,
@@ -93,6 +95,7 @@ impl Report {
         let duplicates_with = with.tally.duplicates();
         let latencies = &with.testimony.latencies;
         Self {
+            schema: SCHEMA,
             seed,
             traffic,
             intents,
@@ -212,8 +215,10 @@ impl Report {
         } else {
             format!("The promise was broken: {}.", broken.join("; "))
         };
-        let again =
-            format!("The same faults again: --requests {} --seed {}", self.intents, self.seed);
+        let again = format!(
+            "The same traffic and faults again: --requests {} --seed {}",
+            self.intents, self.seed
+        );
         let _ = writeln!(text, "{verdict}\n{again}"); // A string takes every write.
         text
     }

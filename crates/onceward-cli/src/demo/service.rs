@@ -13,6 +13,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use axum::routing::post;
 use axum::serve::ListenerExt as _;
 use bytes::Bytes;
 use clap::Args;
@@ -99,7 +100,15 @@ pub(super) async fn run(args: ServiceArgs) -> Result<(), DemoError> {
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true); // Only slower without.
     });
-    let app = Router::new().fallback(handle).with_state(Arc::clone(&service));
+    let app = match service.traffic {
+        Traffic::Generated { .. } => Router::new()
+            .route("/orders", post(handle))
+            .route("/shipments", post(handle))
+            .route("/inventory", post(handle)),
+        // Whatever was called when it was recorded.
+        Traffic::Recorded { .. } => Router::new().fallback(handle),
+    };
+    let app = app.with_state(Arc::clone(&service));
     Event::Ready { address }.tell();
     let (stopping, stop) = tokio::sync::oneshot::channel();
     let serving = axum::serve(listener, app).with_graceful_shutdown(async {
