@@ -131,3 +131,6 @@ impl Storage for Plain {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

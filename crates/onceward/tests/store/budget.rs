@@ -274,3 +274,27 @@ fn a_quota_counts_what_is_live_and_gives_places_back_s1_s7() {
     scene.own("f", &ask(9));
     assert_eq!(scene.begin("g", &ask(10)), refused);
 }
+
+#[test]
+fn a_begin_without_room_takes_no_place_in_its_quota_s1_s11() {
+    let quota = NamespaceConfig { entries_max: Some(3), ..NamespaceConfig::default() };
+    let namespaces = BTreeMap::from([("orders".to_owned(), quota)]);
+    let memory_bytes = onceward::MEMORY_BYTES_MIN;
+    let scene = Scene::with(StoreConfig { namespaces, memory_bytes, ..StoreConfig::default() });
+    let large = |number| onceward::Begin { result_hint: Some(900_000), ..ask(number) };
+    scene.own("0", &large(0));
+    for number in 1..10 {
+        match scene.begin("1", &large(number)) {
+            BeginOutcome::Refused { reason: Refusal::Capacity, .. } => {}
+            other => panic!("there is a place and no room: {other:?}"),
+        }
+    }
+    scene.own("1", &ask(1));
+    scene.own("2", &ask(2));
+    match scene.begin("3", &large(3)) {
+        BeginOutcome::Refused { reason, .. } => {
+            assert_eq!(reason, Refusal::Quota, "S1: quota first")
+        }
+        other => panic!("neither place nor room: {other:?}"),
+    }
+}

@@ -323,3 +323,46 @@ fn of_64_threads_that_begin_one_key_one_acquires_it_s2() {
         assert!(acquired.into_iter().eq(0..KEYS), "each key once, and none left out");
     });
 }
+
+#[test]
+fn a_change_that_meets_a_registration_is_not_missed_s10() {
+    const ROUNDS: u64 = 2_000;
+    patiently(|| {
+        let scene = Arc::new(Scene::new());
+        let gate = Arc::new(Barrier::new(2));
+        let owner = {
+            let (scene, gate) = (Arc::clone(&scene), Arc::clone(&gate));
+            thread::spawn(move || {
+                // The larger the body, the longer between the look and the commit.
+                let body = vec![7; 100_000];
+                for round in 0..ROUNDS {
+                    let key = format!("key-{round}");
+                    let token = scene.own(&key, &ask(1));
+                    gate.wait();
+                    assert_eq!(scene.complete(&key, token, &body).name(), "completed");
+                    gate.wait();
+                    let fence = token.fence;
+                    scene.store.forget(id(&key), &Forget { fence }).unwrap();
+                }
+            })
+        };
+        for round in 0..ROUNDS {
+            let key = format!("key-{round}");
+            let bell = Bell::new();
+            gate.wait();
+            let waker = Arc::clone(&bell).into();
+            let request = crate::scene::patient(2);
+            let waited = scene.store.begin_or_wait(id(&key), &request, &waker, |o| o.name());
+            match waited.unwrap() {
+                Waitable::Answered(answer) => assert_eq!(answer.value, "replay", "{round}"),
+                Waitable::Waiting(mut ticket) => {
+                    bell.await_rings(1); // Nobody ticks, and the clock stands still.
+                    let outcome = told(&mut ticket, &bell).expect("it rang").expect("open");
+                    assert_eq!(outcome.name(), "replay", "{round}");
+                }
+            }
+            gate.wait();
+        }
+        owner.join().expect("see above");
+    });
+}

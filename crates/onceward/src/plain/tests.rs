@@ -1,0 +1,100 @@
+//! The invariants of the seam, one by one, as no interleaving of threads is sure to show them.
+
+use onceward_core::lifecycle::{self, BeginDecision};
+use onceward_core::{Begin, Fence, Fingerprint};
+
+use super::*;
+use crate::storage::Charge;
+
+fn storage() -> Plain {
+    let budget = Arc::new(Budget::new(1 << 20));
+    let namespaces = Arc::new(Namespaces::new(&std::collections::BTreeMap::new()));
+    Plain::new(1, 100, budget, Arc::default(), namespaces, Timestamp::ZERO)
+}
+
+fn identity(key: &[u8]) -> Identity<'_> {
+    Identity::new("orders", b"tenant", key).unwrap()
+}
+
+fn insert(fence: u64) -> Change {
+    let request = Begin::new(Fingerprint::None, AttemptId::from_bytes([fence as u8; 16]));
+    let BeginDecision::Acquire(grant) = lifecycle::begin(None, &request, false, Timestamp::ZERO)
+    else {
+        panic!("the identity is absent")
+    };
+    let (view, _) = grant.with_fence(Fence::new(fence).unwrap());
+    Change::Insert { view, charge: Charge::default(), quota: None }
+}
+
+const REMOVE: Change =
+    Change::Remove { remembered_until: Timestamp::from_millis(100), now: Timestamp::ZERO };
+
+#[test]
+fn a_commit_applies_to_the_version_it_names_and_to_no_other_s2_s4() {
+    let storage = storage();
+    let id = storage.hashed(identity(b"k"));
+    let other = storage.hashed(identity(b"other"));
+    let load = || storage.load(&id, None, Timestamp::ZERO);
+    let commit = |version, change| storage.commit(&id, version, Access::Free, change);
+
+    let absent = load();
+    assert!(absent.entry.is_none());
+    assert_eq!(commit(absent.version, insert(1)), Ok(()));
+    assert_eq!(commit(absent.version, insert(2)), Err(Stale), "S2: it is not absent any more");
+    let first = load();
+    let view = first.entry.as_ref().unwrap().view;
+    assert_eq!(view.version, first.version, "an entry is versioned by its view");
+    assert_eq!(commit(first.version, Change::Update { view }), Ok(()));
+    assert_eq!(commit(first.version, Change::Update { view }), Err(Stale), "each has its own");
+    let second = load().version;
+    assert_eq!(commit(second, REMOVE), Ok(()));
+    assert_eq!(commit(second, REMOVE), Err(Stale), "it is gone");
+    assert_eq!(
+        commit(absent.version, insert(3)),
+        Err(Stale),
+        "S4: an absence seen before another acquisition came and went is not the present one"
+    );
+    assert_eq!(commit(load().version, insert(4)), Ok(()));
+
+    let absent = storage.load(&other, None, Timestamp::ZERO).version;
+    assert_eq!(storage.commit(&other, load().version, Access::Free, insert(5)), Err(Stale));
+    assert_eq!(storage.commit(&other, absent, Access::Free, insert(5)), Ok(()));
+}
+
+#[test]
+fn what_is_reclaimed_under_a_commit_makes_it_stale_s7() {
+    let storage = storage();
+    let id = storage.hashed(identity(b"k"));
+    let absent = storage.load(&id, None, Timestamp::ZERO).version;
+    storage.commit(&id, absent, Access::Free, insert(1)).unwrap();
+    let seen = storage.load(&id, None, Timestamp::ZERO);
+    let expired = seen.entry.as_ref().unwrap().view.expires_at;
+    storage.reclaim(expired, &mut 100);
+    let anew = storage.commit(&id, seen.version, Access::Free, insert(2));
+    assert_eq!(anew, Err(Stale), "what it was to replace has gone");
+    let absent = storage.load(&id, None, expired).version;
+    assert_eq!(storage.commit(&id, absent, Access::Free, insert(2)), Ok(()));
+    let entry = storage.load(&id, None, expired).entry.unwrap();
+    assert_eq!(entry.view.fence.get(), 2);
+}
+
+#[test]
+fn a_watched_identity_changes_under_the_waits_lock_only_s10() {
+    let storage = storage();
+    let id = storage.hashed(identity(b"k"));
+    let absent = storage.load(&id, None, Timestamp::ZERO);
+    assert!(!absent.watched);
+    storage.watch(&id);
+    storage.watch(&id);
+    assert!(storage.load(&id, None, Timestamp::ZERO).watched);
+    let version = absent.version;
+    let free = storage.commit(&id, version, Access::Free, insert(1));
+    assert_eq!(free, Err(Stale), "it was looked at before anybody waited");
+    assert_eq!(storage.commit(&id, version, Access::Exclusive, insert(1)), Ok(()));
+    storage.unwatch(&id);
+    let loaded = storage.load(&id, None, Timestamp::ZERO);
+    assert!(loaded.watched, "another still waits");
+    storage.unwatch(&id);
+    assert!(!storage.load(&id, None, Timestamp::ZERO).watched);
+    assert_eq!(storage.commit(&id, loaded.version, Access::Free, REMOVE), Ok(()));
+}
