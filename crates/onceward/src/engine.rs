@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use onceward_core::lifecycle::{
     self, Acceptance, BeginDecision, CheckpointDecision, CompleteDecision, Decision, Finding,
-    Grant, ResolveDecision, Transition, View,
+    Grant, ResolveDecision, State, Transition, View,
 };
 use onceward_core::{
     Abandon, AbandonOutcome, Begin, BeginOutcome, Body, CheckpointOutcome, Complete,
@@ -62,6 +62,8 @@ pub(crate) enum Effect {
     TakenOver,
     /// It became absent by request; its attempt is remembered until then.
     Removed { remembered_until: Timestamp },
+    /// Its lease was extended or its checkpoint replaced: no answer to a waiter depends on either.
+    Unseen,
     /// Something else changed.
     Changed,
 }
@@ -71,7 +73,15 @@ impl Effect {
     pub(crate) const fn due(self) -> Option<Timestamp> {
         match self {
             Self::Acquired { expires_at: at } | Self::Removed { remembered_until: at } => Some(at),
-            Self::None | Self::Repeated | Self::TakenOver | Self::Changed => None,
+            Self::None | Self::Repeated | Self::TakenOver | Self::Unseen | Self::Changed => None,
+        }
+    }
+
+    /// Whether those who wait are to be judged anew (S10).
+    pub(crate) const fn concerns_waiters(self) -> bool {
+        match self {
+            Self::None | Self::Repeated | Self::Unseen => false,
+            Self::Acquired { .. } | Self::TakenOver | Self::Removed { .. } | Self::Changed => true,
         }
     }
 }
@@ -354,7 +364,9 @@ impl Engine {
             let Decision { transition, outcome } = decide(loaded.view());
             let (change, effect) = match transition {
                 Transition::Keep => return Ok(Judged::kept(outcome, loaded)),
-                Transition::Put(view) => (Change::Update { view }, Effect::Changed),
+                Transition::Put(view) => {
+                    (Change::Update { view }, effect_of_update(&loaded, &view))
+                }
                 Transition::Remove => self.removal(now),
             };
             if self.storage.commit(id, loaded.version, access, change).is_ok() {
@@ -395,7 +407,7 @@ impl Engine {
             };
             if self.storage.commit(id, loaded.version, access, change).is_ok() {
                 room.spend();
-                return Ok(Judged::changed(outcome));
+                return Ok(Judged { effect: Effect::Unseen, ..Judged::changed(outcome) });
             }
         }
     }
@@ -435,6 +447,15 @@ impl Engine {
                 }
             }
         }
+    }
+}
+
+/// A renew that binds nothing moves the lease and no more; all else is for waiters to hear.
+fn effect_of_update(loaded: &Loaded, after: &View) -> Effect {
+    let bound_before = loaded.view().map(|before| before.fingerprint);
+    match after.state {
+        State::Reserved { .. } if bound_before == Some(after.fingerprint) => Effect::Unseen,
+        State::Reserved { .. } | State::InDoubt { .. } | State::Completed { .. } => Effect::Changed,
     }
 }
 

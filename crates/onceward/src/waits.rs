@@ -91,10 +91,8 @@ impl Waits {
                 }
                 let (done, effect) = act(Access::Exclusive);
                 aftermath.falls_due(effect.due());
-                if let Some(queue) = queue
-                    && effect != Effect::None
-                {
-                    queue.judge_all(engine, now, aftermath);
+                if let Some(queue) = queue {
+                    queue.hear_of(effect, engine, now, aftermath);
                 }
                 done
             })
@@ -259,9 +257,7 @@ impl WaitShard {
             Some(reply) => {
                 let effect = reply.effect();
                 aftermath.falls_due(effect.due());
-                if effect != Effect::None {
-                    queue.judge_all(engine, now, aftermath);
-                }
+                queue.hear_of(effect, engine, now, aftermath);
                 Registered::Answered(reply)
             }
             None => self.stand_in_line(engine, &mut queue, ask, wait_until, waker, now),

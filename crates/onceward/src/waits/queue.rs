@@ -173,6 +173,21 @@ impl Queue {
         waiter.answer(engine, reply, aftermath);
     }
 
+    /// Something was done to the identity.
+    pub(super) fn hear_of(
+        &mut self,
+        effect: Effect,
+        engine: &Engine,
+        now: Timestamp,
+        aftermath: &mut Aftermath,
+    ) {
+        if effect.concerns_waiters() {
+            self.judge_all(engine, now, aftermath);
+        } else if effect != Effect::None {
+            self.look_ahead(engine, now); // However many wait, a renew costs one look.
+        }
+    }
+
     /// Judges everybody anew, first come first. A change makes at most one acquisition; the rest
     /// are judged after it (S10).
     pub(super) fn judge_all(&mut self, engine: &Engine, now: Timestamp, aftermath: &mut Aftermath) {
