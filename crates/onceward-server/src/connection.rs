@@ -177,8 +177,13 @@ impl Connection {
         if let Poll::Ready(Err(error)) = self.poll_write(cx) {
             return Poll::Ready(Err(End::Failed(error)));
         }
-        let mut something = !had_room && self.session.has_room();
-        if self.session.has_room() {
+        if !had_room && self.session.has_room() {
+            // Frames that have come are acted on before more are read: else every turn might add
+            // more to `input` than it takes out, and an end of the stream might hide them.
+            return Poll::Ready(Ok(()));
+        }
+        let mut something = false;
+        if had_room {
             match self.poll_read(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(End::Closed)),
                 Poll::Ready(Ok(_)) => something = true,
@@ -378,21 +383,67 @@ pub(crate) async fn linger(stream: &mut Stream, limit: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use onceward::{BootClock, Store, StoreConfig};
+    use onceward_core::Namespace;
+    use onceward_proto::{ClientConfig, ClientConn, Hello, Request};
+    use tokio::net::UnixStream;
+
     use super::*;
+
+    fn connection(socket: UnixStream, config: &ServerConfig) -> Connection {
+        let store =
+            Store::new(StoreConfig::default(), Arc::new(BootClock::new())).expect("a store");
+        let mailbox = Arc::<Mailbox>::default();
+        let session = Session::new(&store, config, Arc::clone(&mailbox), Arc::default());
+        Connection::new(Stream::Unix(socket), Peer::Unix, session, mailbox, config)
+    }
 
     /// 10,000 idle connections hold a few of these and no buffer.
     #[tokio::test]
     async fn an_idle_connection_is_small_s20() {
-        use onceward::{BootClock, Store, StoreConfig};
-
-        let (_, socket) = tokio::net::UnixStream::pair().expect("a pair");
-        let store =
-            Store::new(StoreConfig::default(), Arc::new(BootClock::new())).expect("a store");
-        let (config, mailbox) = (ServerConfig::default(), Arc::<Mailbox>::default());
-        let session = Session::new(&store, &config, Arc::clone(&mailbox), Arc::default());
-        let stream = Stream::Unix(socket);
-        let connection = Connection::new(stream, Peer::Unix, session, mailbox, &config);
-        let size = size_of_val(&connection.run());
+        let (_, socket) = UnixStream::pair().expect("a pair");
+        let size = size_of_val(&connection(socket, &ServerConfig::default()).run());
         assert!(size <= 2 * 1024, "{size} bytes");
+    }
+
+    /// A peer that reads its replies, but asks faster than they fit the outbox.
+    #[tokio::test]
+    async fn requests_do_not_pile_up_while_replies_leave_s20() {
+        const FRAMES: usize = 40_000;
+        let (near, far) = UnixStream::pair().expect("a pair");
+        // Four replies of a ping: each turn acts on so few frames and could read thousands.
+        let config = ServerConfig { unsent_bytes_max: 100, ..ServerConfig::default() };
+        let mut connection = connection(far, &config);
+        let (mut reading, mut writing) = near.into_split();
+        let asking = tokio::spawn(async move {
+            let mut client = ClientConn::new(&ClientConfig::default());
+            let mut frames = Vec::new();
+            client.hello(&Hello::new(Namespace::DEFAULT, b""), &mut frames);
+            for echo in 0..FRAMES as u64 {
+                client.request(&Request::Ping { echo }, &mut frames).expect("it fits");
+            }
+            writing.write_all(&frames).await.expect("written");
+        });
+        let replies = tokio::spawn(async move {
+            let mut replies = Vec::new();
+            reading.read_to_end(&mut replies).await.expect("no reset");
+            replies.len()
+        });
+        let mut most = 0;
+        let end = loop {
+            assert_ne!(connection.turn(), Stop::Fatal);
+            most = most.max(connection.input.len());
+            if let Err(end) = std::future::poll_fn(|cx| connection.step(cx)).await {
+                break end;
+            }
+        };
+        assert!(matches!(end, End::Closed), "{end:?}");
+        // A buffer that grows may take in more than the room that was asked for.
+        assert!(most <= 4 * READ_BYTES_MAX, "{most} bytes of requests were held");
+        asking.await.expect("asked");
+        connection.close(end).await;
+        drop(connection);
+        let told = replies.await.expect("no panic");
+        assert!(told > FRAMES * 25, "each is answered before the end is looked at: {told} bytes");
     }
 }

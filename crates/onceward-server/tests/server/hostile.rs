@@ -149,6 +149,20 @@ async fn a_stream_that_ends_inside_a_frame_is_told_so() {
     peer.expect_end().await;
 }
 
+#[tokio::test]
+async fn an_end_behind_whole_frames_hides_none_of_them() {
+    const TIMES: usize = 40;
+    let server = Running::start();
+    let mut peer = Peer::connect(server.address).await;
+    // Far more replies than the outbox holds, so that the end is there long before the last.
+    ask_for_too_much(&mut peer, TIMES).await;
+    peer.socket.shutdown().await.expect("half closed");
+    for _ in 0..TIMES {
+        assert_eq!(peer.next().await.1.body().len(), 256 * 1024);
+    }
+    peer.expect_end().await; // And no word of half a frame.
+}
+
 /// Times short enough to run out, each in its own test, for they are real time.
 const SHORT: Duration = Duration::from_millis(100);
 
