@@ -1,10 +1,11 @@
 //! Tells the caller of `tick` when something falls due before it meant to come back.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, OnceLock};
 
 use onceward_core::Timestamp;
+use parking_lot::RwLock;
 
 type Hook = Arc<dyn Fn() + Send + Sync>;
 
@@ -17,7 +18,7 @@ type Hook = Arc<dyn Fn() + Send + Sync>;
 pub(crate) struct EarlierDeadline {
     promised_ms: AtomicU64,
     ticking: AtomicBool,
-    hook: OnceLock<Hook>,
+    hook: RwLock<Option<Hook>>,
 }
 
 impl EarlierDeadline {
@@ -25,13 +26,12 @@ impl EarlierDeadline {
         Self {
             promised_ms: AtomicU64::new(u64::MAX),
             ticking: AtomicBool::new(false),
-            hook: OnceLock::new(),
+            hook: RwLock::new(None),
         }
     }
 
     pub(crate) fn set_hook(&self, hook: Hook) {
-        // The first hook stays: a store has one driver.
-        let _ = self.hook.set(hook);
+        *self.hook.write() = Some(hook);
     }
 
     /// A tick begins: what is announced from here on is gathered for [`EarlierDeadline::promise`].
@@ -53,11 +53,12 @@ impl EarlierDeadline {
     /// Something falls due at `at`.
     pub(crate) fn announce(&self, at: Timestamp) {
         let at = at.as_millis();
-        if self.promised_ms.fetch_min(at, SeqCst) > at
-            && !self.ticking.load(SeqCst)
-            && let Some(hook) = self.hook.get()
-        {
-            hook();
+        if self.promised_ms.fetch_min(at, SeqCst) > at && !self.ticking.load(SeqCst) {
+            // Called without the lock: it is foreign code.
+            let hook = self.hook.read().clone();
+            if let Some(hook) = hook {
+                hook();
+            }
         }
     }
 }

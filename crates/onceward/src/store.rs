@@ -106,8 +106,9 @@ impl Store {
         earlier.promise(next)
     }
 
-    /// Calls `hook` whenever something falls due earlier than the last [`Store::tick`] said. One
-    /// hook per store, the first stays. It is called on any thread and must not block.
+    /// Calls `hook` whenever something falls due earlier than the last [`Store::tick`] said; what
+    /// comes up while a tick runs is in that tick's answer. One hook per store: the latest takes
+    /// the place of the one before. It is called on any thread, outside every lock.
     pub fn on_earlier_deadline(&self, hook: Arc<dyn Fn() + Send + Sync>) {
         self.inner.earlier.set_hook(hook);
     }

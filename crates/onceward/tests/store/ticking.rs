@@ -178,6 +178,14 @@ fn whatever_falls_due_earlier_than_promised_is_told_s21() {
     assert_eq!(calls.load(SeqCst), before + 1, "it ends before the attempt is forgotten");
 }
 
+#[test]
+fn the_latest_driver_is_the_one_told_s21() {
+    let scene = Scene::new();
+    let (first, second) = (hooked(&scene), hooked(&scene));
+    scene.own("k", &ask(1));
+    assert_eq!((first.load(SeqCst), second.load(SeqCst)), (0, 1), "a driver may be replaced");
+}
+
 /// Begins a key of its own whenever it is woken.
 struct Eager {
     store: Store,
