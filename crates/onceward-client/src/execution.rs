@@ -48,7 +48,7 @@ impl OnFailure {
 /// | the work returns `Err` | abandoned as not done: the next begin runs; [`ExecuteError::Work`] | abandoned as in doubt: nobody runs until resolved; [`ExecuteError::Work`] |
 /// | the work panics | as above, then the panic goes on | as above, then the panic goes on |
 /// | the future is dropped while the work runs | renewals stop, the end of the lease lets the next begin run | renewals stop, abandoned as in doubt in the background |
-/// | the future is dropped before the work ran | given back in the background | the same |
+/// | the future is dropped before the work ran | given back in the background; after a takeover its lease decides, for a predecessor may have run some of the work | the same |
 /// | the future is dropped after the work ran | the result is still stored, in the background | the same |
 /// | the lease ends by our count, the store being out of reach | [`Context::lost_ownership`] fires; the result is still offered, and stands if the store takes it | the same |
 /// | the store says that another owns it | the signal fires; [`ExecuteError::LostOwnership`] | the same |

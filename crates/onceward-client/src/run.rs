@@ -22,7 +22,7 @@ use crate::keeper::Keeper;
 use crate::outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
 use crate::retry::Backoff;
 use crate::span::after;
-use crate::unfinished::{Action, Unfinished};
+use crate::unfinished::{Action, Unfinished, surely_not_done};
 
 /// An answer to a begin that could wait counts as given out of a wait if it took this long; the
 /// owner then renews before it starts (S10). The lease is counted from the sending in any case.
@@ -123,8 +123,9 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         if !waited && now < claim.renewal_due() {
             return Ok(Some(claim));
         }
-        let give_up = Action::GiveUp { claim: Arc::clone(&claim), certainty: Certainty::NotDone };
-        let mut unfinished = Unfinished { action: Some(give_up) };
+        let give_back =
+            surely_not_done(&claim.acquired).then(|| give_up(&claim, Certainty::NotDone));
+        let mut unfinished = Unfinished { action: give_back };
         // On an error `unfinished` gives the identity back in the background: nothing ran.
         let renewed = claim.renew(None).await?;
         unfinished.action = None;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use onceward_core::{Abandon, Backend, Begin, BeginOutcome, Certainty, Millis, ScopedKeyBuf};
+use onceward_core::{
+    Abandon, Acquired, Backend, Begin, BeginOutcome, Certainty, Millis, ScopedKeyBuf,
+};
 use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
@@ -51,6 +53,13 @@ impl<B: Backend<Bytes = Bytes>> Action<B> {
     }
 }
 
+/// Whether "not done" is true of an acquisition whose work never started. After a takeover it need
+/// not be: a predecessor may have run some of the work, and its checkpoint would end with the
+/// identity (S19). Such an acquisition is left to its lease.
+pub(crate) const fn surely_not_done(acquired: &Acquired<Bytes>) -> bool {
+    acquired.attempt_number == 1
+}
+
 /// Repeats the begin to learn its fence (S3), then abandons: nothing ran.
 pub(crate) async fn undo<B: Backend<Bytes = Bytes>>(
     backend: &B,
@@ -58,7 +67,9 @@ pub(crate) async fn undo<B: Backend<Bytes = Bytes>>(
     begin: &Begin,
 ) {
     let repeat = Begin { wait: Millis::ZERO, ..*begin };
-    if let Ok(BeginOutcome::Acquired(acquired)) = backend.begin(key.as_ref(), &repeat).await {
+    if let Ok(BeginOutcome::Acquired(acquired)) = backend.begin(key.as_ref(), &repeat).await
+        && surely_not_done(&acquired)
+    {
         let abandon = Abandon { token: acquired.token, certainty: Certainty::NotDone };
         if let Err(error) = backend.abandon(key.as_ref(), &abandon).await {
             tracing::warn!(%error, "could not give back a begin that was dropped");

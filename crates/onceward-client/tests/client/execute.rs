@@ -225,6 +225,13 @@ async fn an_acquisition_lost_before_the_start_begins_anew() {
     assert!(matches!(error, ExecuteError::NotRun(_)), "{error}");
     let calls = fake.until_calls(3).await;
     assert_eq!(calls, ["begin wait 20000", "renew", "abandon NotDone"], "nothing ran: given back");
+
+    let taken_over = ok(grant(2, attempt, LEASE)).after(6_000);
+    let (fake, runs) = (Fake::new().begin(taken_over).renew(down()), AtomicU32::new(0));
+    let execution_waits = execution(&fake).wait(Millis::new(20_000));
+    execute(&execution_waits, 5, &runs).await.unwrap_err();
+    sleep(LEASE.as_duration()).await;
+    assert_eq!(fake.calls(), ["begin wait 20000", "renew"], "its checkpoint lives on (S19)");
 }
 
 #[tokio::test(start_paused = true)]
@@ -297,8 +304,9 @@ async fn a_dropped_execution_leaves_what_is_stated() {
     let begin_hangs = || Fake::new().begin(ok(grant(1, attempt, LEASE)).after(1_000_000));
     let complete_hangs =
         || Fake::new().complete(ok(CompleteOutcome::Completed { not_kept: None }).after(1_000_000));
+    let taken_over = || begin_hangs().begin(ok(grant(2, attempt, LEASE)));
     #[rustfmt::skip]
-    let cases: [(_, _, _, _, _, &[&str]); 6] = [
+    let cases: [(_, _, _, _, _, &[&str]); 7] = [
         ("running, takeover: the lease decides", Fake::new(), P::Takeover, None, true,
             &["begin wait 0", "renew"]),
         ("running, in doubt", Fake::new(), P::InDoubt, None, true,
@@ -309,6 +317,8 @@ async fn a_dropped_execution_leaves_what_is_stated() {
             &["begin wait 0", "renew"]),
         ("beginning: given back", begin_hangs(), P::InDoubt, None, true,
             &["begin wait 20000", "begin wait 0", "abandon NotDone"]),
+        ("beginning, after a takeover: a predecessor may have run (S19)", taken_over(), P::Takeover, None, true,
+            &["begin wait 20000", "begin wait 0"]),
         ("completing: stored all the same", complete_hangs(), P::InDoubt, None, false,
             &["begin wait 0", "complete 0", "complete 0"]),
     ];
