@@ -112,7 +112,8 @@ impl<B: Backend<Bytes = Bytes>> Claim<B> {
                     ownership.lease_until = ownership.lease_until.max(until);
                     ownership.renewed_at = sent;
                     ownership.granted = lease_left;
-                    ownership.bound = fingerprint;
+                    // A renewal sent before a bind may be answered after it: nothing unbinds (S9).
+                    ownership.bound = fingerprint.or(ownership.bound);
                     false // Nobody waits for a renewal.
                 });
             }

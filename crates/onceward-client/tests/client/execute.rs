@@ -470,6 +470,19 @@ async fn a_fingerprint_to_come_is_bound_once_and_carried_on_s9() {
     assert_eq!(answer.unwrap().name(), "ran");
     assert_eq!(fake.calls(), ["begin wait 0", "renew bound", "renew bound", "complete 0 bound"]);
 
+    let fake = Fake::new().renew(ok(RenewOutcome::Renewed { lease_left: LEASE }).after(5_000));
+    let answer: Answer = execution(&fake)
+        .execute(key(), Fingerprint::Later, |context| async move {
+            sleep(Duration::from_secs(11)).await; // A renewal is under way since a second.
+            context.bind_fingerprint(digest).await.unwrap();
+            sleep(Duration::from_secs(6)).await;
+            Ok(())
+        })
+        .await;
+    assert_eq!(answer.unwrap().name(), "ran");
+    let want = ["begin wait 0", "renew", "renew bound", "complete 0 bound"];
+    assert_eq!(fake.calls(), want, "an answer that comes late unbinds nothing");
+
     let fake = Fake::new().complete(ok(CompleteOutcome::NeedFingerprint));
     let answer: Answer =
         execution(&fake).execute(key(), Fingerprint::Later, |_| async { Ok(()) }).await;
