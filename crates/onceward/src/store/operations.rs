@@ -150,7 +150,7 @@ impl Store {
         Ok(Answer::at_memory(outcome))
     }
 
-    /// Looks without acting. Never waits: [`Get::wait`] is not looked at.
+    /// Looks without acting. Never waits: [`onceward_core::Get::wait`] is not looked at.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
