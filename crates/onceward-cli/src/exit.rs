@@ -58,7 +58,7 @@ pub(crate) const TABLE: &[Row] = &[
     row(
         Exit::Unavailable,
         "unavailable",
-        "no answer; nothing may be concluded: repeat with the same attempt or token",
+        "no answer, so conclude nothing: repeat with the same attempt or token",
     ),
     row(Exit::Denied, "denied", "the credential lacks the right"),
     row(Exit::NotLeader, "not_leader", "another node leads; the message says which"),

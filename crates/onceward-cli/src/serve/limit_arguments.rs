@@ -49,7 +49,7 @@ pub(crate) struct LimitArguments {
     /// 1000000]
     #[arg(long, env = "ONCEWARD_CONNECTIONS_MAX", value_name = "N")]
     connections_max: Option<u64>,
-    /// Requests in flight per connection [default: 1024] [most: 65536]
+    /// Waits at once on one connection; a further one is answered at once [default: 16384] [most: 65536]
     #[arg(long, env = "ONCEWARD_IN_FLIGHT_MAX", value_name = "N")]
     in_flight_max: Option<u32>,
     /// From accept to a greeting; over it the connection is closed [default: 5s]
@@ -151,4 +151,67 @@ impl LimitArguments {
 
 fn over(name: &str, got: impl std::fmt::Display, max: impl std::fmt::Display) -> Failure {
     Failure::bad_input(name, format!("{name} is {got}: give at most {max}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Alone {
+        #[command(flatten)]
+        limits: LimitArguments,
+    }
+
+    /// Help states the defaults in words, for options that are not set stay unset. Typed, they must
+    /// change nothing.
+    #[test]
+    fn help_tells_the_defaults_of_the_code_s20() {
+        let command = Alone::command();
+        let typed = command.get_arguments().filter_map(|argument| {
+            let help = argument.get_help()?.to_string();
+            let (_, rest) = help.split_once("[default: ")?;
+            let (default, _) = rest.split_once(']')?;
+            Some([format!("--{}", argument.get_long()?), default.to_owned()])
+        });
+        let typed: Vec<_> = typed.collect();
+        assert!(typed.len() > 10, "{typed:?}");
+        let unset = Alone::parse_from(["serve"]).limits;
+        let shown = |limits: &LimitArguments| {
+            let store = limits.store().expect("within bounds");
+            let server = limits.server(&store);
+            let parts: [&dyn Debug; 2] = [&store, &server];
+            format!("{parts:?}")
+        };
+        for option in typed {
+            let arguments = ["serve".to_owned()].into_iter().chain(option.clone());
+            let set = Alone::parse_from(arguments).limits;
+            assert_eq!(shown(&set), shown(&unset), "{option:?}");
+        }
+    }
+
+    #[test]
+    fn operations_names_the_servers_defaults_s20() {
+        let default = ServerConfig::default();
+        let time = |time| format_duration(time).to_string();
+        let cases = [
+            ("connections-max", default.connections_max.to_string()),
+            ("in-flight-max", default.in_flight_max.to_string()),
+            ("hello-timeout", time(default.hello_timeout)),
+            ("frame-timeout", time(default.frame_timeout)),
+            ("write-timeout", time(default.write_timeout)),
+            ("idle-timeout", time(default.idle_timeout)),
+        ];
+        for (option, default) in cases {
+            let row = include_str!("../../../../docs/operations.md")
+                .lines()
+                .find(|line| line.starts_with(&format!("| `--{option} ")));
+            let told = row.and_then(|row| row.split('|').nth(2)).map(str::trim);
+            assert_eq!(told, Some(default.as_str()), "docs/operations.md on --{option}");
+        }
+    }
 }
