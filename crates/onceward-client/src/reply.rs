@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use onceward_core::{
-    AbandonOutcome, BackendError, BeginOutcome, CheckpointOutcome, CompleteOutcome, ForgetOutcome,
-    GetOutcome, ListPage, RenewOutcome, ResolveOutcome, Stats,
+    AbandonOutcome, BeginOutcome, CheckpointOutcome, CompleteOutcome, ForgetOutcome, GetOutcome,
+    ListPage, RenewOutcome, ResolveOutcome, Stats,
 };
 use onceward_proto as proto;
 use onceward_proto::ErrorCode;
@@ -87,9 +87,20 @@ pub(crate) fn error_of(error: &proto::ErrorReply<'_>) -> ClientError {
         | ErrorCode::BadInput
         | ErrorCode::TooManyConnections
         | ErrorCode::TimedOut
-        | ErrorCode::Other(_) => match error.to_backend_error() {
-            BackendError::Unavailable { .. } => ClientError::unavailable(error.to_string()),
-            other => other.into(),
-        },
+        | ErrorCode::Other(_) => error.to_backend_error().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_once_what_it_is() {
+        let error = error_of(&proto::ErrorReply::unavailable("the server is shutting down"));
+        assert_eq!(
+            error.to_string(),
+            "unavailable: the server is shutting down; nothing may be concluded, repeat with the same attempt id or token"
+        );
     }
 }

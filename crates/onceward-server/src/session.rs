@@ -412,9 +412,8 @@ fn poll(
 fn error_reply(error: StoreError) -> ErrorReply<'static> {
     match error {
         StoreError::BadInput(bad) => ErrorReply::from(&bad),
-        StoreError::Unavailable => ErrorReply::unavailable(
-            "the server is shutting down: nothing may be concluded, repeat with the same attempt id or token",
-        ),
+        // What to do then is the code's own meaning, which clients put in their own words.
+        StoreError::Unavailable => ErrorReply::unavailable("the server is shutting down"),
         other => ErrorReply::unavailable(other.to_string()),
     }
 }
