@@ -63,6 +63,14 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Store { .. } => Self::new(Exit::Failure, error.to_string()),
+            OpenError::Option { name, accepted } => {
+                let name = match name {
+                    "request_timeout" => "timeout", // The option's name here.
+                    other => other,
+                };
+                let message = format!("--{} is out of range: {accepted}", name.replace('_', "-"));
+                Self::bad_input(name, message)
+            }
             OpenError::Credential => Self::bad_input(
                 "url",
                 "--url holds a user or a password, which any process on the machine can read: remove it and set ONCEWARD_CREDENTIAL",
@@ -87,7 +95,10 @@ impl From<ClientError> for Failure {
         let failure =
             Self { retryable: error.is_retryable(), ..Self::new(exit, error.to_string()) };
         match error {
-            ClientError::BadInput { field, .. } => Self { field: Some(field), ..failure },
+            // As if it had been found here: the exit code says already that it is bad input.
+            ClientError::BadInput { field, message } => {
+                Self { field: Some(field), message, ..failure }
+            }
             _ => failure,
         }
     }

@@ -39,21 +39,34 @@ fn main() -> ExitCode {
 /// What could not be parsed, or asked for help or the version.
 fn refuse(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && arguments::wants_json(std::env::args_os()) {
-        let text = match error.kind() {
-            // Its text is the whole help.
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                "no command: see onceward --help".to_owned()
-            }
-            _ => error.to_string(),
-        };
+        let text = in_our_words(error).map_or_else(|| error.to_string(), str::to_owned);
         // The first paragraph says what is wrong; usage and hints follow it.
         let what = text.trim().split("\n\n").next().unwrap_or_default();
         let message = what.trim_start_matches("error: ");
         return tell_failure(&Failure::new(Exit::BadInput, message), true);
     }
-    // Nobody is left to be told if this cannot be written.
-    let _ = error.print();
+    match in_our_words(error) {
+        // The whole help says more to people.
+        Some(words) if error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            output::complain(&format!("error: {words}"));
+        }
+        // Nobody is left to be told if this cannot be written.
+        _ => drop(error.print()),
+    }
     if error.use_stderr() { Exit::BadInput.into() } else { Exit::Ok.into() }
+}
+
+/// Where the parser's own text lacks what to do now, or names commands that are not for people.
+fn in_our_words(error: &clap::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            Some("no command: see onceward --help")
+        }
+        ErrorKind::InvalidUtf8 => Some(
+            "an argument is no UTF-8: write such a key as --key-hex, a scope as --scope-hex, a body as --body-file",
+        ),
+        _ => None,
+    }
 }
 
 fn execute(cli: Cli) -> Result<ExitCode, Failure> {

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use onceward_client::{AttemptId, Digest, Fingerprint, Token};
+use onceward_client::{AttemptId, BadInput, Digest, Fingerprint, Token};
 
 use crate::failure::Failure;
 use crate::hex;
@@ -121,6 +121,8 @@ pub(crate) fn fingerprint(text: &str) -> Result<Fingerprint, Failure> {
 /// # Errors
 /// As [`fingerprint`].
 pub(crate) fn digest(digits: &str) -> Result<Digest, Failure> {
+    // First, for the length of what holds no digits says nothing.
+    hex::decode(digits).ok_or(BadInput::DigestText)?;
     Ok(digits.parse::<Digest>()?)
 }
 

@@ -19,7 +19,7 @@ acquired and replay both exit 0: run the work only if the outcome is acquired.
 
 Examples:
   onceward begin --key order-17 --json | jq -r .outcome
-  onceward begin --key order-17 --scope tenant-9 --fingerprint \"$(sha256sum < order.json | cut -c1-64)\"
+  onceward begin --key order-17 --fingerprint \"$(sha256sum < order.json | cut -c1-64)\"
   onceward begin --key order-17 --wait 30s           # be told the first call's result
   onceward begin --key label-3 --policy in-doubt     # never run twice without a person's word
 

@@ -21,8 +21,8 @@ const BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const EXAMPLES: &str = "\
 Examples:
   onceward complete --key order-17 --token-file token --body 'order 17' --status 201
-  make-report | onceward complete --key report-3 --body-file - --metadata content-type=text/csv
-  onceward complete --key mail-9 --no-keep           # done; there is nothing to replay
+  make-report | onceward complete --key report-3 --token-file token --body-file -
+  onceward complete --key mail-9 --token-file token --no-keep   # done; there is nothing to replay
 
 Repeating it with the same token and the same result is harmless: already_completed, exit 0.";
 
@@ -56,7 +56,13 @@ pub(crate) struct CompleteArguments {
     )]
     no_keep: bool,
     /// A number of your own meaning, such as an HTTP status, 0 to 65535
-    #[arg(long, env = "ONCEWARD_STATUS", value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        env = "ONCEWARD_STATUS",
+        value_name = "N",
+        allow_negative_numbers = true, // So that -1 is told its bounds.
+        default_value_t = 0
+    )]
     status: u16,
     /// A pair to store with the result; repeat it for more, order is kept
     #[arg(

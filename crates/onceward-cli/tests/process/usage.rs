@@ -42,8 +42,9 @@ fn bad_input_exits_2_and_says_what_to_write() {
             "no digest",
             &begin,
             &["--fingerprint", "zz112233445566778899aabbccddeeff"],
-            "fingerprint",
+            "is not hexadecimal",
         ),
+        ("no digits, and few of them", &begin, &["--fingerprint", "next"], "is not hexadecimal"),
         ("no attempt", &begin, &["--attempt", "123"], "32 hexadecimal digits"),
         ("no size", &begin, &["--result-hint", "much"], "64KiB"),
         ("too large a hint", &begin, &["--result-hint", "1GiB"], "result_hint"),
@@ -52,6 +53,7 @@ fn bad_input_exits_2_and_says_what_to_write() {
         ("no file", &complete, &["--body-file", "/nowhere/body"], "/nowhere/body cannot be read"),
         ("no pair", &complete, &["--body", "a", "--metadata", "name"], "NAME=VALUE"),
         ("status over 65535", &complete, &["--body", "a", "--status", "65536"], "--status"),
+        ("status below 0", &complete, &["--body", "a", "--status", "-1"], "0..=65535"),
         ("no token", &["renew", "--key", "k"], &[], "--token"),
         ("half a token", &["renew", "--key", "k", "--token", "7"], &[], "FENCE-HEX"),
         (
@@ -75,10 +77,16 @@ fn bad_input_exits_2_and_says_what_to_write() {
             "ONCEWARD_CREDENTIAL",
         ),
         ("no namespace", &["ping", "--url", "onceward://h/A"], &[], "namespace"),
-        ("no time", &["ping", "--timeout", "0s"], &[], "time"),
+        ("no time", &["ping", "--timeout", "0s"], &[], "--timeout is out of range"),
+        (
+            "more time than a clock can hold",
+            &["ping", "--connect-timeout", "584542046090y"],
+            &[],
+            "--connect-timeout is out of range: give more than zero and at most 24 h",
+        ),
         ("no filter", &["ping", "--log", "a=b=c"], &[], "log filter"),
         ("no command", &["fly"], &[], "fly"),
-        ("nothing", &[], &[], "Usage"),
+        ("nothing", &[], &[], "onceward --help"),
     ];
     for (why, arguments, more, want) in cases {
         let told = daemon.told(&[*arguments, *more].concat());
@@ -86,6 +94,8 @@ fn bad_input_exits_2_and_says_what_to_write() {
         assert!(told.stderr.contains(want), "{why}: {want}: {}", told.stderr);
         assert_eq!(told.stdout, "", "{why}");
         assert!(!told.stderr.contains("hunter2"), "S16: {}", told.stderr);
+        assert!(!told.stderr.contains("demo-process"), "{why}: that is not for people");
+        assert!(!told.stderr.contains("bad input: "), "{why}: wherever it was found, one form");
 
         let told = daemon.told(&[&["--json"], *arguments, *more].concat());
         assert_eq!(told.code, 2, "{why}");
@@ -99,6 +109,18 @@ fn bad_input_exits_2_and_says_what_to_write() {
         assert_eq!(told.stderr, "", "{why}: all of it is on stdout");
     }
     assert_eq!(daemon.figure("entries"), 0, "bad input never changes state");
+}
+
+#[test]
+fn a_key_that_is_no_text_is_told_where_to_go() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let key = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+    let onceward = env!("CARGO_BIN_EXE_onceward");
+    let output = std::process::Command::new(onceward).args(["get", "--key"]).arg(key).output();
+    let output = output.expect("it starts");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("--key-hex"), "{said}");
 }
 
 #[test]
