@@ -240,3 +240,38 @@ pub(crate) trait Storage: Send + Sync {
     /// on. Bounded work per call; blocks no other shard.
     fn page(&self, cursor: u64, visit: &mut dyn FnMut(Identity<'_>, &View) -> bool) -> Option<u64>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use onceward_core::{MetadataBuf, NotKept};
+
+    #[test]
+    fn a_repeat_is_the_same_result_only_if_all_of_it_is_s3_s12() {
+        let metadata = |value: &[u8]| {
+            let mut metadata = MetadataBuf::new();
+            metadata.push("name", value).unwrap();
+            metadata.into_encoded()
+        };
+        let (one, other) = (metadata(b"one"), metadata(b"other"));
+        let kept = |status, metadata, body| ResultRef { status, metadata, body: Body::Kept(body) };
+        let offered = kept(200, &one, b"body");
+        let declined = ResultRef { body: Body::NotKept(NotKept::Declined), ..offered };
+        let moved = [&one[..], b"body"].concat();
+        let rows = [
+            ("all equal", offered, true),
+            ("another status", kept(201, &one, b"body"), false),
+            ("other metadata", kept(200, &other, b"body"), false),
+            ("another body", kept(200, &one, b"bodY"), false),
+            ("no body", declined, false),
+            ("bytes moved from one to the other", kept(200, &[], &moved), false),
+        ];
+        let whole = Payload::new(&offered, &offered);
+        let by_digest = Payload::new(&offered, &without_body(&offered, NotKept::TooLarge));
+        assert!(by_digest.size() < whole.size(), "its body is not there to be compared");
+        for (why, repeat, same) in rows {
+            assert_eq!(whole.is(&repeat), same, "by bytes: {why}");
+            assert_eq!(by_digest.is(&repeat), same, "by digest: {why}");
+        }
+    }
+}

@@ -39,8 +39,8 @@ pub struct Store {
 }
 
 pub(crate) struct Inner {
-    engine: Engine,
-    waits: Waits,
+    pub(crate) engine: Engine,
+    pub(crate) waits: Waits,
     clock: Arc<dyn Clock>,
     closed: AtomicBool,
     earlier: Arc<EarlierDeadline>,

@@ -317,3 +317,51 @@ pub(crate) fn begin_waits(judged: &Judged<BeginOutcome<()>>) -> bool {
 pub(crate) fn get_waits(judged: &Judged<GetOutcome<()>>) -> bool {
     matches!(judged.outcome, GetOutcome::Reserved { .. })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Waker;
+
+    use onceward_core::{AttemptId, Begin, Fingerprint, Identity, Millis, Timestamp};
+    use onceward_testkit::ManualClock;
+
+    use crate::answer::Waitable;
+    use crate::config::StoreConfig;
+    use crate::storage::Storage;
+    use crate::store::Store;
+
+    #[test]
+    fn who_has_left_costs_nothing_afterwards_s10() {
+        let store = Store::new(StoreConfig::default(), Arc::new(ManualClock::new(0)) as _).unwrap();
+        let identity = Identity::new("orders", b"", b"k").unwrap();
+        let engine = &store.inner.engine;
+        let watched = || {
+            let id = engine.storage.hashed(identity);
+            engine.storage.load(&id, None, Timestamp::ZERO).watched
+        };
+        let begin = |byte| Begin {
+            wait: Millis::new(100),
+            ..Begin::new(Fingerprint::None, AttemptId::from_bytes([byte; 16]))
+        };
+        store.begin(identity, &begin(1), |_| ()).unwrap();
+        type End<'a> = (&'a str, &'a dyn Fn());
+        let ends: &[End<'_>] = &[
+            ("dropped", &|| ()),
+            ("its wait ended", &|| {
+                store.tick(Timestamp::from_millis(100), 10);
+            }),
+            ("the store closed", &|| store.close()),
+        ];
+        for (why, end) in ends {
+            let waiting = store.begin_or_wait(identity, &begin(2), Waker::noop(), |_| ()).unwrap();
+            assert!(matches!(waiting, Waitable::Waiting(_)));
+            assert!(watched(), "{why}: changes take the waits' lock meanwhile");
+            end();
+            drop(waiting);
+            assert!(!watched(), "{why}: they do so no longer");
+        }
+        let shards = store.inner.waits.shards.iter();
+        assert!(shards.map(|shard| shard.lock()).all(|shard| shard.due.is_empty()));
+    }
+}
