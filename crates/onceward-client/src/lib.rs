@@ -88,3 +88,8 @@ pub use onceward_core::{
     SaveCheckpoint, ScopedKey, ScopedKeyBuf, StateName, Stats, StatsRow, StoredResult, Token,
     TokenParseError, Verdict,
 };
+
+/// The README's examples, as they stand there. Here because this crate may use the store as well.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
