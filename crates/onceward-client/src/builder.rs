@@ -12,6 +12,9 @@ use crate::url;
 /// Most requests in flight that may be configured; servers allow no more (S20).
 const IN_FLIGHT_MAX_CEILING: usize = 65_536;
 
+/// Longest time-out and pause that may be configured: sums of them with instants never overflow.
+const TIMEOUT_CEILING: Duration = Duration::from_secs(24 * 3_600);
+
 /// What a client over a connection insists on.
 #[derive(Clone)]
 pub(crate) struct Options {
@@ -63,13 +66,14 @@ impl ClientBuilder {
         Self { url: url.to_owned(), options: Options::default() }
     }
 
-    /// How long one connection may take to stand, name resolution and HELLO included. Default 1 s.
+    /// How long one connection may take to stand, name resolution and HELLO included, at most
+    /// 24 h. Default 1 s.
     pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.connect_timeout = timeout;
         self
     }
 
-    /// How long one request may take, besides its own wait. Default 500 ms.
+    /// How long one request may take, besides its own wait, at most 24 h. Default 500 ms.
     pub const fn request_timeout(mut self, timeout: Duration) -> Self {
         self.options.request_timeout = timeout;
         self
@@ -83,7 +87,8 @@ impl ClientBuilder {
     }
 
     /// The first and the longest pause between attempts, and between connections; each is about
-    /// twice the one before, plus up to its own length at random. Default 10 ms to 500 ms.
+    /// twice the one before, plus up to its own length at random. At most 24 h; default 10 ms to
+    /// 500 ms.
     pub const fn back_off(mut self, min: Duration, max: Duration) -> Self {
         self.options.pause_min = min;
         self.options.pause_max = max;
@@ -115,15 +120,65 @@ impl ClientBuilder {
         if !(2..=IN_FLIGHT_MAX_CEILING).contains(&options.in_flight_max) {
             return Err(OpenError::Option { name: "in_flight_max", accepted: "give 2 to 65536" });
         }
-        if options.connect_timeout.is_zero() || options.request_timeout.is_zero() {
-            return Err(OpenError::Option { name: "a timeout", accepted: "give more than zero" });
+        for (name, timeout) in [
+            ("connect_timeout", options.connect_timeout),
+            ("request_timeout", options.request_timeout),
+        ] {
+            if timeout.is_zero() || timeout > TIMEOUT_CEILING {
+                return Err(OpenError::Option {
+                    name,
+                    accepted: "give more than zero and at most 24 h",
+                });
+            }
         }
-        if options.pause_min.is_zero() || options.pause_min > options.pause_max {
+        let Options { pause_min, pause_max, .. } = options;
+        if pause_min.is_zero() || pause_min > pause_max || pause_max > TIMEOUT_CEILING {
             return Err(OpenError::Option {
                 name: "back_off",
-                accepted: "give a first pause of more than zero and no more than the longest",
+                accepted: "give a first pause of more than zero, no more than the longest, which is at most 24 h",
             });
         }
         Client::of_target(target, options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_out_of_bounds_are_named_s20() {
+        let max = Duration::MAX;
+        let ms = Duration::from_millis;
+        let builder = || Client::builder("onceward://localhost");
+        let cases = [
+            ("in_flight_max", builder().in_flight_max(1)),
+            ("in_flight_max", builder().in_flight_max(usize::MAX)),
+            ("connect_timeout", builder().connect_timeout(Duration::ZERO)),
+            ("connect_timeout", builder().connect_timeout(max)),
+            ("request_timeout", builder().request_timeout(Duration::ZERO)),
+            ("request_timeout", builder().request_timeout(TIMEOUT_CEILING + ms(1))),
+            ("back_off", builder().back_off(Duration::ZERO, ms(1))),
+            ("back_off", builder().back_off(ms(2), ms(1))),
+            ("back_off", builder().back_off(ms(1), max)),
+        ];
+        for (want, builder) in cases {
+            match builder.open() {
+                Err(OpenError::Option { name, .. }) => assert_eq!(name, want),
+                other => panic!("{want}: {other:?}"),
+            }
+        }
+    }
+
+    /// The ceilings are low enough for every sum that the client makes.
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_timeouts_are_no_panic() {
+        let client = Client::builder("onceward+unix:///no/such/onceward.sock")
+            .connect_timeout(TIMEOUT_CEILING)
+            .request_timeout(TIMEOUT_CEILING)
+            .back_off(TIMEOUT_CEILING, TIMEOUT_CEILING)
+            .open()
+            .expect("the ceilings are within bounds");
+        client.ping().await.expect_err("nobody listens there");
     }
 }

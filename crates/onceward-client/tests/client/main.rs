@@ -2,6 +2,7 @@
 //! connections that fail.
 
 mod connection;
+mod context;
 mod embedded;
 mod execute;
 mod fake;
