@@ -45,6 +45,8 @@ pub(super) struct Counts {
     pub(super) differing: AtomicU64,
     /// Other payloads under a used key that were refused.
     pub(super) mismatches: AtomicU64,
+    /// Other payloads under a used key that were answered all the same.
+    pub(super) misuses_answered: AtomicU64,
     /// Intents given up without an answer.
     pub(super) unanswered: AtomicU64,
 }
@@ -159,7 +161,7 @@ impl Caller {
         let call = self.town.traffic.other_call(self.intent);
         match self.persist(process, &call).await {
             Some(Answer::Mismatch) => count(&self.town.counts.mismatches),
-            Some(Answer::Document { .. }) => {} // Executed: the ledger will show it.
+            Some(Answer::Document { .. }) => count(&self.town.counts.misuses_answered),
             None => count(&self.town.counts.unanswered),
         }
     }

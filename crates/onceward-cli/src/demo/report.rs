@@ -44,6 +44,9 @@ pub(super) struct Report {
     pub(super) in_doubt_never_done: u64,
     pub(super) waits_answered: u64,
     pub(super) mismatches: u64,
+    /// Other payloads under a used key that were executed or answered with its result.
+    pub(super) misuses_answered_without: u64,
+    pub(super) misuses_answered: u64,
     pub(super) replays: u64,
     pub(super) replays_differing: u64,
     pub(super) answers_differing_without: u64,
@@ -121,6 +124,8 @@ impl Report {
             in_doubt_never_done: with.resolved_never_done,
             waits_answered: with.waits_answered,
             mismatches: with.mismatches,
+            misuses_answered_without: without.misuses_answered,
+            misuses_answered: with.misuses_answered,
             replays: with.replays,
             // An answer may differ where no caller could compare: from what an execution gave
             // whose reply was lost.
@@ -145,6 +150,7 @@ impl Report {
             (self.duplicates_with, "side effects happened again with Onceward in place"),
             (self.replays_differing, "answers to a used key differ from the first answer"),
             (self.takeovers_unexplained, "takeovers match no crash that was caused"),
+            (self.misuses_answered, "other payloads under a used key were not refused"),
             (self.missing, "intents never reached the ledger"),
             (self.unanswered, "intents never got an answer"),
         ];
@@ -180,6 +186,10 @@ impl Report {
             ("executions begun", both(self.executions_without, self.executions)),
             ("ledger rows (side effects)", both(self.ledger_rows_without, self.ledger_rows)),
             ("DUPLICATES", both(self.duplicates_without, self.duplicates_with)),
+            (
+                "  of these another payload, same key",
+                both(self.misuses_answered_without, self.misuses_answered),
+            ),
             ("duplicates prevented", with(self.duplicates_prevented)),
             ("retries answered by replay", with(self.replays)),
             (
@@ -279,6 +289,7 @@ mod tests {
             ("an answer differed, as nobody could see", Figures { testimony: Testimony { intents_differing: 3, ..testimony.clone() }, ..good.clone() }, Some("3 answers to a used key differ")),
             ("a takeover without a crash", Figures { testimony: Testimony { takeovers: 4, takeovers_unexplained: 1, ..testimony.clone() }, ..good.clone() }, Some("1 takeovers match no crash")),
             ("takeovers with their crashes", Figures { testimony: Testimony { takeovers: 4, ..testimony }, ..good.clone() }, None),
+            ("another payload was answered", Figures { misuses_answered: 1, ..good.clone() }, Some("1 other payloads under a used key")),
             ("an intent was lost", Figures { tally: Tally { rows: 99, references: 99 }, ..good.clone() }, Some("1 intents never reached the ledger")),
             ("a caller gave up", Figures { unanswered: 1, ..good.clone() }, Some("1 intents never got an answer")),
         ];
