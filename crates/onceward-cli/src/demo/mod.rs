@@ -91,7 +91,7 @@ pub(crate) struct DemoArgs {
     /// How many things callers want done, each under a key of its own
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     requests: u32,
-    /// Fixes traffic and faults; the same seed gives the same run
+    /// The same seed gives the same traffic and the same faults
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// How many intents are served at a time
