@@ -104,8 +104,7 @@ impl Shard {
             version: entry.as_ref().map_or(self.absence, |entry| entry.view.version),
             entry,
             watched: self.is_watched(id.hash),
-            attempt_ended: attempt
-                .is_some_and(|attempt| self.attempts.contains(id.hash, attempt, now)),
+            attempt_ended: attempt.is_some_and(|attempt| self.attempts.contains(id, attempt, now)),
         }
     }
 
@@ -166,7 +165,7 @@ impl Shard {
                 let entry = found.and_then(|slot| self.take(slot)).ok_or(Stale)?;
                 let (attempt, most) = (entry.view.attempt_id, around.attempts_max);
                 around.released(entry);
-                let change = self.attempts.remember(id.hash, attempt, remembered_until, now, most);
+                let change = self.attempts.remember(id, attempt, remembered_until, now, most);
                 around.remembered(&change);
             }
         }
