@@ -34,7 +34,7 @@ pub async fn run(
     for _ in 0..connections {
         // Each on a connection of its own, opened before the clock starts.
         let client = Client::builder(url).request_timeout(Duration::from_secs(10)).open()?;
-        client.stats().await?;
+        client.store_stats().await?;
         clients.push(client);
     }
     let mut values = Vec::new();

@@ -245,11 +245,11 @@ impl Client {
         }
     }
 
-    /// Figures of the whole store. Needs the operate right where it is remote.
+    /// Figures of the whole store, not of this client. Needs the operate right where it is remote.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn stats(&self) -> Result<Stats, ClientError> {
+    pub async fn store_stats(&self) -> Result<Stats, ClientError> {
         match &self.inner.store {
             Kind::Embedded(embedded) => Ok(embedded.store.stats()),
             Kind::Remote(remote) => match remote.ask(Millis::ZERO, |_| Request::Stats).await? {
@@ -384,6 +384,6 @@ impl Backend for Client {
     }
 
     async fn stats(&self) -> Result<Stats, BackendError> {
-        Ok(Self::stats(self).await?)
+        Ok(Self::store_stats(self).await?)
     }
 }

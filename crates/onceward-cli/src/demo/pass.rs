@@ -220,7 +220,7 @@ async fn permit(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, DemoEr
 async fn waits_answered(store: Option<&Store>) -> Result<u64, DemoError> {
     match store {
         Some(store) => {
-            let stats = store.client.stats().await;
+            let stats = store.client.store_stats().await;
             Ok(stats.map_err(DemoError::store)?.waits_answered)
         }
         None => Ok(0),

@@ -55,7 +55,7 @@ pub(crate) async fn one_runs_and_all_get_its_result(client: &Client, callers: u3
 async fn concurrent_executions_of_one_key_run_once_s2() {
     let client = Client::open("mem://orders").unwrap();
     one_runs_and_all_get_its_result(&client, 64).await;
-    let stats = client.stats().await.unwrap();
+    let stats = client.store_stats().await.unwrap();
     assert_eq!((stats.begin_acquired, stats.waiters), (1, 0));
 }
 
@@ -143,11 +143,11 @@ pub(crate) async fn a_dropped_wait_leaves_nothing(client: &Client) {
             })
         })
         .collect();
-    until("all wait", async || client.stats().await.unwrap().waiters == 20).await;
+    until("all wait", async || client.store_stats().await.unwrap().waiters == 20).await;
     for task in waiting {
         task.abort();
     }
-    until("none waits", async || client.stats().await.unwrap().waiters == 0).await;
+    until("none waits", async || client.store_stats().await.unwrap().waiters == 0).await;
 }
 
 #[tokio::test]
@@ -187,7 +187,7 @@ async fn an_execution_dropped_in_its_wait_leaves_the_key_free_s10() {
     );
     tokio::select! {
         answer = waiting => panic!("{answer:?}"),
-        () = until("it waits", async || client.stats().await.unwrap().waiters == 1) => {}
+        () = until("it waits", async || client.store_stats().await.unwrap().waiters == 1) => {}
     }
     let abandon = Abandon { token: held.token, certainty: Certainty::NotDone };
     let outcome = client.abandon(scoped.as_ref(), &abandon).await.unwrap();
@@ -197,7 +197,7 @@ async fn an_execution_dropped_in_its_wait_leaves_the_key_free_s10() {
         outcome == GetOutcome::Absent
     })
     .await;
-    assert_eq!(client.stats().await.unwrap().waiters, 0);
+    assert_eq!(client.store_stats().await.unwrap().waiters, 0);
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ async fn every_operation(client: &Client) {
     let forget = Forget { fence: token.fence };
     let forgotten = client.forget(scoped.as_ref(), &forget).await.unwrap();
     assert_eq!(forgotten, ForgetOutcome::Forgotten);
-    let stats = client.stats().await.unwrap();
+    let stats = client.store_stats().await.unwrap();
     assert_eq!((stats.resolved, stats.forgotten, stats.entries), (1, 1, 0));
     client.ping().await.unwrap();
 }
@@ -144,7 +144,7 @@ async fn a_thousand_concurrent_calls_of_one_key_over_one_client_run_once_s2() {
     let server = Server::start();
     let client = server.client();
     one_runs_and_all_get_its_result(&client, 1_000).await;
-    let stats = client.stats().await.unwrap();
+    let stats = client.store_stats().await.unwrap();
     assert_eq!((stats.begin_acquired, stats.waiters), (1, 0));
 }
 
@@ -167,7 +167,7 @@ async fn a_thousand_concurrent_calls_of_many_keys_each_get_their_own_result() {
         let body = done.result.body.kept().expect("kept");
         assert_eq!(body[..], number.to_le_bytes(), "nobody else's");
     }
-    assert_eq!(client.stats().await.unwrap().begin_acquired, 1_000);
+    assert_eq!(client.store_stats().await.unwrap().begin_acquired, 1_000);
 }
 
 #[tokio::test]
