@@ -12,8 +12,10 @@ mod logging;
 mod output;
 mod quantity;
 mod render;
+mod result_arguments;
 mod secret;
 mod serve;
+mod spans;
 
 use std::process::ExitCode;
 

@@ -59,6 +59,23 @@ impl fmt::Debug for TokenArguments {
     }
 }
 
+/// The digest of the payload, for owners and resolvers.
+#[derive(Args, Debug)]
+#[group(skip)]
+pub(crate) struct DigestArguments {
+    /// Name the digest of the payload if begin said later; else it must equal the bound one
+    #[arg(long, env = "ONCEWARD_FINGERPRINT", hide_env_values = true, value_name = "HEX")]
+    fingerprint: Option<Hidden>,
+}
+
+impl DigestArguments {
+    /// # Errors
+    /// As [`digest`].
+    pub(crate) fn digest(&self) -> Result<Option<Digest>, Failure> {
+        self.fingerprint.as_ref().map(|Hidden(digits)| digest(digits)).transpose()
+    }
+}
+
 /// A value that shows in no log: key material, bodies, digests that can be tried against guesses.
 #[derive(Clone)]
 pub(crate) struct Hidden(pub(crate) String);
@@ -120,7 +137,7 @@ pub(crate) fn fingerprint(text: &str) -> Result<Fingerprint, Failure> {
 
 /// # Errors
 /// As [`fingerprint`].
-pub(crate) fn digest(digits: &str) -> Result<Digest, Failure> {
+fn digest(digits: &str) -> Result<Digest, Failure> {
     // First, for the length of what holds no digits says nothing.
     hex::decode(digits).ok_or(BadInput::DigestText)?;
     Ok(digits.parse::<Digest>()?)

@@ -1,18 +1,17 @@
 //! `begin`: asks whose turn it is.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use onceward_client::{Begin, BeginOutcome, Checkpointed, Client, Millis, Policy};
+use onceward_client::{Begin, BeginOutcome, Checkpointed, Client, Policy};
 
 use crate::answer::{Answer, Value};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::hex;
 use crate::identity::IdentityArguments;
-use crate::quantity::{duration, size};
+use crate::quantity::size;
 use crate::secret::{Hidden, attempt_id, fingerprint};
+use crate::spans::{LeaseArguments, RetentionArguments, WaitArguments};
 
 const EXAMPLES: &str = "\
 acquired and replay both exit 0: run the work only if the outcome is acquired.
@@ -42,39 +41,15 @@ pub(crate) struct BeginArguments {
         default_value = "none"
     )]
     fingerprint: Hidden,
-    /// How long the owner may be silent
-    #[arg(
-        long,
-        env = "ONCEWARD_LEASE",
-        value_name = "TIME",
-        value_parser = duration,
-        allow_hyphen_values = true,
-        default_value = "30s"
-    )]
-    lease: Duration,
-    /// How long the key is remembered, from now; at least the lease
-    #[arg(
-        long,
-        env = "ONCEWARD_RETENTION",
-        value_name = "TIME",
-        value_parser = duration,
-        allow_hyphen_values = true,
-        default_value = "24h"
-    )]
-    retention: Duration,
+    #[command(flatten)]
+    lease: LeaseArguments,
+    #[command(flatten)]
+    retention: RetentionArguments,
     /// What another begin gets once the lease has ended
     #[arg(long, env = "ONCEWARD_POLICY", value_enum, default_value = "takeover")]
     policy: PolicyName,
-    /// How long to wait for the first call's result if it still runs
-    #[arg(
-        long,
-        env = "ONCEWARD_WAIT",
-        value_name = "TIME",
-        value_parser = duration,
-        allow_hyphen_values = true,
-        default_value = "0s"
-    )]
-    wait: Duration,
+    #[command(flatten)]
+    wait: WaitArguments,
     /// Repeat the begin that had this attempt id, 32 hexadecimal digits [default: a new one]
     #[arg(long, env = "ONCEWARD_ATTEMPT", hide_env_values = true, value_name = "HEX")]
     attempt: Option<Hidden>,
@@ -110,13 +85,13 @@ impl BeginArguments {
         // What does not fit memory breaks the limit too, which the store then names.
         let hint = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         Ok(Begin {
-            lease: Millis::covering(self.lease),
-            retention: Millis::covering(self.retention),
+            lease: self.lease.lease(),
+            retention: self.retention.retention(),
             policy: match self.policy {
                 PolicyName::Takeover => Policy::Takeover,
                 PolicyName::InDoubt => Policy::InDoubt,
             },
-            wait: Millis::covering(self.wait),
+            wait: self.wait.wait(),
             result_hint: self.result_hint.map(hint),
             checkpoint_hint: hint(self.checkpoint_hint),
             ..Begin::new(fingerprint(&self.fingerprint.0)?, attempt_id)
@@ -176,7 +151,7 @@ fn answer(outcome: &BeginOutcome<Bytes>) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use onceward_client::Refusal;
+    use onceward_client::{Millis, Refusal};
 
     #[test]
     fn every_outcome_has_its_exit_code_s23() {

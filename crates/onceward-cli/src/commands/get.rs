@@ -1,17 +1,15 @@
 //! `get`: looks without acting.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use onceward_client::{Body, Client, Fence, Get, GetOutcome, Millis};
+use onceward_client::{Body, Client, Fence, Get, GetOutcome};
 
 use crate::answer::{Answer, Value};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::identity::IdentityArguments;
-use crate::quantity::duration;
+use crate::spans::WaitArguments;
 
 const EXAMPLES: &str = "\
 Exit 0 means completed; reserved is 10, absent 12, in doubt 15.
@@ -27,16 +25,8 @@ Examples:
 pub(crate) struct GetArguments {
     #[command(flatten)]
     identity: IdentityArguments,
-    /// How long to wait while its owner works
-    #[arg(
-        long,
-        env = "ONCEWARD_WAIT",
-        value_name = "TIME",
-        value_parser = duration,
-        allow_hyphen_values = true,
-        default_value = "0s"
-    )]
-    wait: Duration,
+    #[command(flatten)]
+    wait: WaitArguments,
     /// Write the body to stdout as it is, and nothing else
     #[arg(
         long,
@@ -55,7 +45,7 @@ pub(crate) enum Got {
 
 pub(crate) async fn run(client: &Client, arguments: &GetArguments) -> Result<Got, Failure> {
     let key = arguments.identity.scoped_key()?;
-    let request = Get { wait: Millis::covering(arguments.wait) };
+    let request = Get { wait: arguments.wait.wait() };
     let outcome = client.get(key.as_ref(), &request).await?;
     if !arguments.body_only {
         return Ok(Got::Answer(answer(&outcome)));

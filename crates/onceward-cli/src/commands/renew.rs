@@ -1,16 +1,14 @@
 //! `renew`: starts the lease anew.
 
-use std::time::Duration;
-
 use clap::Args;
-use onceward_client::{Client, Millis, Renew, RenewOutcome};
+use onceward_client::{Client, Renew, RenewOutcome};
 
 use crate::answer::Answer;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::identity::IdentityArguments;
-use crate::quantity::duration;
-use crate::secret::{Hidden, TokenArguments, digest};
+use crate::secret::{DigestArguments, TokenArguments};
+use crate::spans::LeaseArguments;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,27 +25,17 @@ pub(crate) struct RenewArguments {
     identity: IdentityArguments,
     #[command(flatten)]
     token: TokenArguments,
-    /// How long the owner may be silent, from now
-    #[arg(
-        long,
-        env = "ONCEWARD_LEASE",
-        value_name = "TIME",
-        value_parser = duration,
-        allow_hyphen_values = true,
-        default_value = "30s"
-    )]
-    lease: Duration,
-    /// Name the digest of the payload if begin said later; else it must equal the bound one
-    #[arg(long, env = "ONCEWARD_FINGERPRINT", hide_env_values = true, value_name = "HEX")]
-    fingerprint: Option<Hidden>,
+    #[command(flatten)]
+    lease: LeaseArguments,
+    #[command(flatten)]
+    fingerprint: DigestArguments,
 }
 
 pub(crate) async fn run(client: &Client, arguments: &RenewArguments) -> Result<Answer, Failure> {
     let key = arguments.identity.scoped_key()?;
-    let fingerprint =
-        arguments.fingerprint.as_ref().map(|Hidden(digits)| digest(digits)).transpose()?;
+    let fingerprint = arguments.fingerprint.digest()?;
     let token = arguments.token.token()?;
-    let request = Renew { token, lease: Millis::covering(arguments.lease), fingerprint };
+    let request = Renew { token, lease: arguments.lease.lease(), fingerprint };
     let outcome = client.renew(key.as_ref(), &request).await?;
     let told = |exit| Answer::new(exit, outcome.name());
     Ok(match outcome {
