@@ -122,12 +122,14 @@ impl<B: Into<Bytes>> From<(u16, B)> for ExecutionResult {
 }
 
 /// How an execution ended. Every variant is an expected answer; match on it.
+///
+/// `D` is the work done: [`Done`], or [`TypedDone`](crate::TypedDone) of a typed execution.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Executed {
+pub enum Executed<D = Done> {
     /// The work ran here, and its result is stored.
-    Ran(Done),
+    Ran(D),
     /// The work was done before; this is what it stored. Nothing ran here.
-    Replayed(Done),
+    Replayed(D),
     /// Another owner's lease runs. Nothing ran here; ask again later, or wait next time.
     InProgress {
         /// When the lease ends.
@@ -161,7 +163,7 @@ pub enum Executed {
     },
 }
 
-impl Executed {
+impl<D> Executed<D> {
     /// The outcome's word, snake case.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -179,7 +181,7 @@ impl Executed {
 
     /// The work done, here or before; `None` for the other answers.
     #[must_use]
-    pub const fn done(&self) -> Option<&Done> {
+    pub const fn done(&self) -> Option<&D> {
         match self {
             Self::Ran(done) | Self::Replayed(done) => Some(done),
             Self::InProgress { .. }
@@ -195,11 +197,30 @@ impl Executed {
     ///
     /// # Errors
     /// The other answers, unchanged.
-    pub fn into_done(self) -> Result<Done, Self> {
+    pub fn into_done(self) -> Result<D, Self> {
         match self {
             Self::Ran(done) | Self::Replayed(done) => Ok(done),
             other => Err(other),
         }
+    }
+
+    /// The same answer, its work read another way.
+    pub(crate) fn try_map<T, E>(
+        self,
+        read: impl FnOnce(D) -> Result<T, E>,
+    ) -> Result<Executed<T>, E> {
+        Ok(match self {
+            Self::Ran(done) => Executed::Ran(read(done)?),
+            Self::Replayed(done) => Executed::Replayed(read(done)?),
+            Self::InProgress { retry_after, age, attempt_number } => {
+                Executed::InProgress { retry_after, age, attempt_number }
+            }
+            Self::Mismatch => Executed::Mismatch,
+            Self::NeedFingerprint => Executed::NeedFingerprint,
+            Self::InDoubt { since } => Executed::InDoubt { since },
+            Self::Refused { reason, retry_after } => Executed::Refused { reason, retry_after },
+            Self::Expired { since } => Executed::Expired { since },
+        })
     }
 }
 

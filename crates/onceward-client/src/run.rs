@@ -88,14 +88,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
                 return Ok(self.ready(Arc::new(claim), begin, sent).await?.map(Begun::Claimed));
             }
             BeginOutcome::Gone => return Ok(None),
-            BeginOutcome::Replay(replay) => Executed::Replayed(Done {
-                not_kept: replay.result.not_kept(),
-                result: replay.result,
-                replayed: true,
-                attempt_number: replay.attempt_number,
-                age: replay.age,
-                retention_left: replay.retention_left,
-            }),
+            BeginOutcome::Replay(replay) => Executed::Replayed(replay.into()),
             BeginOutcome::InProgress { retry_after, age, attempt_number } => {
                 Executed::InProgress { retry_after, age, attempt_number }
             }
