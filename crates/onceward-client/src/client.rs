@@ -25,6 +25,7 @@ use crate::identifiers::derived_key;
 use crate::outcome::{ExecuteError, Executed, ExecutionResult};
 use crate::remote::Remote;
 use crate::reply::Reply;
+use crate::typed::{TypedDone, TypedError, TypedOutput};
 use crate::url::{Address, Target};
 
 /// A store, embedded or remote, bound to one namespace.
@@ -169,6 +170,55 @@ impl Client {
         T: Into<ExecutionResult>,
     {
         self.execution().execute(key, fingerprint, work).await
+    }
+
+    /// The same for a value, stored as JSON, with the defaults of [`Execution`].
+    ///
+    /// ```
+    /// use onceward_client::{Client, Schema, ScopedKeyBuf, fingerprint_of};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Order {
+    ///     id: u64,
+    /// }
+    ///
+    /// impl Schema for Order {
+    ///     const TAG: &'static str = "order/1";
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::open("mem://orders")?;
+    /// let key = ScopedKeyBuf::new("customer-7", "8f14e45f")?;
+    /// let executed = client
+    ///     .execute_typed(key, fingerprint_of("payload"), |_| async {
+    ///         Ok::<_, std::io::Error>(Order { id: 7 })
+    ///     })
+    ///     .await?;
+    /// let done = executed.into_done().expect("nobody else asked");
+    /// assert_eq!(done.value.id, 7);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`TypedError`].
+    ///
+    /// # Panics
+    /// As [`Execution::execute`].
+    pub async fn execute_typed<W, F, O, E>(
+        &self,
+        key: impl Into<ScopedKeyBuf>,
+        fingerprint: impl Into<Fingerprint>,
+        work: W,
+    ) -> Result<Executed<TypedDone<O::Value>>, TypedError<O::Value, E>>
+    where
+        W: FnOnce(Context<Self>) -> F,
+        F: Future<Output = Result<O, E>>,
+        O: TypedOutput,
+    {
+        self.execution().execute_typed(key, fingerprint, work).await
     }
 
     /// Asks to execute an identity once. Waits as long as the request says.

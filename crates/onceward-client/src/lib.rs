@@ -52,6 +52,7 @@
 mod builder;
 mod claim;
 mod client;
+mod codec;
 mod connection;
 mod context;
 mod dial;
@@ -61,21 +62,28 @@ mod execution;
 mod identifiers;
 mod keeper;
 mod outcome;
+mod reading;
 mod remote;
 mod reply;
 mod retry;
 mod run;
+mod schema;
 mod span;
+mod typed;
 mod unfinished;
 mod url;
 
 pub use builder::ClientBuilder;
 pub use client::{Client, Pong};
+pub use codec::{CODEC_ID_BYTES_MAX, Codec, CodecError, Json};
 pub use context::{CheckpointError, Context};
 pub use error::{ClientError, OpenError};
 pub use execution::{Execution, OnFailure};
 pub use identifiers::{attempt_id, derived_key, fingerprint_of};
 pub use outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
+pub use reading::{CODEC_METADATA, ReadError, SCHEMA_METADATA};
+pub use schema::{SCHEMA_TAG_BYTES_MAX, Schema};
+pub use typed::{TypedDone, TypedError, TypedExecution, TypedOutput, TypedResult};
 pub use url::PORT_DEFAULT;
 
 // The words of the API's own signatures, so that a service needs this crate alone.

@@ -10,3 +10,4 @@ mod logs;
 mod peer;
 mod proxy;
 mod remote;
+mod typed;
