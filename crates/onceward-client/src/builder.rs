@@ -1,12 +1,18 @@
 //! How a client is set up.
 
 use std::fmt;
+#[cfg(feature = "test-util")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::client::Client;
 use crate::error::OpenError;
+#[cfg(feature = "test-util")]
+use crate::remote::Remote;
+#[cfg(feature = "test-util")]
+use crate::testing::StandIn;
 use crate::url;
 
 /// Most requests in flight that may be configured; servers allow no more (S20).
@@ -116,6 +122,18 @@ impl ClientBuilder {
     /// See [`OpenError`].
     pub fn open(self) -> Result<Client, OpenError> {
         let target = url::parse(&self.url)?;
+        Client::of_target(target, self.checked_options()?)
+    }
+
+    /// The client of the URL's namespace, whose connection is `stand_in`.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn open_over(self, stand_in: Arc<StandIn>) -> Result<Client, OpenError> {
+        let namespace = url::parse(&self.url)?.namespace;
+        let remote = Remote::over(stand_in, namespace.clone(), self.checked_options()?);
+        Ok(Client::of_remote(namespace, remote))
+    }
+
+    fn checked_options(self) -> Result<Options, OpenError> {
         let options = self.options;
         if !(2..=IN_FLIGHT_MAX_CEILING).contains(&options.in_flight_max) {
             return Err(OpenError::Option { name: "in_flight_max", accepted: "give 2 to 65536" });
@@ -138,7 +156,7 @@ impl ClientBuilder {
                 accepted: "give a first pause of more than zero, no more than the longest, which is at most 24 h",
             });
         }
-        Client::of_target(target, options)
+        Ok(options)
     }
 }
 

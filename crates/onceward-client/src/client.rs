@@ -124,6 +124,11 @@ impl Client {
         Ok(Self::of(namespace, store))
     }
 
+    #[cfg(feature = "test-util")]
+    pub(crate) fn of_remote(namespace: String, remote: Remote) -> Self {
+        Self::of(namespace, Kind::Remote(Box::new(remote)))
+    }
+
     fn of(namespace: String, store: Kind) -> Self {
         Self { inner: Arc::new(Inner { namespace, store }) }
     }

@@ -69,6 +69,8 @@ mod retry;
 mod run;
 mod schema;
 mod span;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod typed;
 mod unfinished;
 mod url;

@@ -14,6 +14,8 @@ use crate::error::ClientError;
 use crate::reply::Reply;
 use crate::retry::Backoff;
 use crate::span::after;
+#[cfg(feature = "test-util")]
+use crate::testing::StandIn;
 use crate::url::Address;
 
 pub(crate) struct Remote {
@@ -26,6 +28,9 @@ pub(crate) struct Remote {
     /// How often connecting has failed: a caller that waited for `dialing` meanwhile shares the
     /// failure instead of trying at once again.
     failures: AtomicU64,
+    /// Answers in a connection's place, in a service's own tests.
+    #[cfg(feature = "test-util")]
+    stand_in: Option<Arc<StandIn>>,
 }
 
 struct Dialing {
@@ -48,7 +53,17 @@ impl Remote {
             current: Mutex::new(None),
             dialing: tokio::sync::Mutex::new(dialing),
             failures: AtomicU64::new(0),
+            #[cfg(feature = "test-util")]
+            stand_in: None,
         }
+    }
+
+    /// Asks `stand_in` wherever another would ask a connection: deadlines and retries are the same.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn over(stand_in: Arc<StandIn>, namespace: String, options: Options) -> Self {
+        let mut remote = Self::new(Address::Memory, namespace, options);
+        remote.stand_in = Some(stand_in);
+        remote
     }
 
     /// Asks until there is an answer, the retries are used up, or the deadline has come: connect
@@ -66,6 +81,12 @@ impl Remote {
         let mut retries = 0;
         loop {
             let attempt = async {
+                #[cfg(feature = "test-util")]
+                if let Some(stand_in) = &self.stand_in {
+                    let namespace = Namespace::new(&self.namespace)?;
+                    let timeout = options.request_timeout;
+                    return stand_in.ask(namespace, wait_until, timeout, &request).await;
+                }
                 let connection = self.connection().await?;
                 connection.ask(wait_until, options.request_timeout, &request).await
             };

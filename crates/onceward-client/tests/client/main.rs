@@ -10,4 +10,6 @@ mod logs;
 mod peer;
 mod proxy;
 mod remote;
+#[cfg(feature = "test-util")]
+mod testing;
 mod typed;
