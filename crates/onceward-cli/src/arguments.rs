@@ -1,18 +1,22 @@
 //! The command line as typed: commands and the options that all of them share.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::builder::{BoolishValueParser, OsStringValueParser, TypedValueParser as _};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use onceward_client::Client;
 
 use crate::commands::{abandon, begin, complete, get, ping, renew};
+use crate::credential;
 use crate::demo;
 use crate::exit;
 use crate::failure::Failure;
 use crate::quantity::duration;
 use crate::serve::ServeArguments;
+use crate::settings::SettingsFile;
 
 const URL_DEFAULT: &str = "onceward://127.0.0.1:7977/default";
 
@@ -24,8 +28,14 @@ Examples:
   onceward get --key order-17 --wait 30s             # exit 0 once it is completed
   onceward demo                                      # see what it prevents
 
-Every option can be set by the environment: --lease by ONCEWARD_LEASE, and so on.
-A credential is read from ONCEWARD_CREDENTIAL only: arguments show in process lists.";
+Every option can be set by the environment: --lease by ONCEWARD_LEASE, and so on; below that by
+a settings file. A credential is read from ONCEWARD_CREDENTIAL or from --credential-file: arguments
+show in process lists.";
+
+/// Commands that ask no store, so that the options of a connection mean nothing to them.
+const NOT_ASKING: &[&str] = &["serve", "demo", demo::PROCESS_SUBCOMMAND];
+/// Options that only say how to ask.
+const OF_ASKING: &[&str] = &["url", "connect_timeout", "timeout", "retries", "credential_file"];
 
 /// An idempotency store: one owner per lease, at most one accepted result per key, and every
 /// retry gets the first answer.
@@ -47,6 +57,22 @@ pub(crate) struct Shared {
     /// onceward://127.0.0.1:7977/default; demo starts a daemon of its own]
     #[arg(long, global = true, env = "ONCEWARD_URL", hide_env_values = true)]
     pub(crate) url: Option<String>,
+    /// Read settings from this file; an empty name reads none [default:
+    /// $XDG_CONFIG_HOME/onceward/config.toml, else /etc/onceward/onceward.toml]
+    #[arg(
+        long,
+        global = true,
+        env = "ONCEWARD_CONFIG",
+        value_name = "FILE",
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
+    pub(crate) config: Option<PathBuf>,
+    /// Read the credential from this file, which others on the machine may not read
+    #[arg(long, global = true, env = "ONCEWARD_CREDENTIAL_FILE", value_name = "FILE")]
+    pub(crate) credential_file: Option<PathBuf>,
+    /// Whether the file was named on the command line, and so goes before ONCEWARD_CREDENTIAL.
+    #[arg(skip)]
+    credential_file_typed: bool,
     /// Answer with one JSON object on stdout, errors included
     #[arg(long, global = true, env = "ONCEWARD_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
@@ -96,10 +122,20 @@ impl Shared {
             .connect_timeout(self.connect_timeout)
             .request_timeout(self.timeout)
             .retries_max(self.retries);
-        if let Some(credential) = std::env::var_os("ONCEWARD_CREDENTIAL") {
-            builder = builder.credential(credential.into_encoded_bytes());
+        if let Some(credential) = self.credential()? {
+            builder = builder.credential(credential);
         }
         Ok(builder.open()?)
+    }
+
+    /// By the order of all settings: flag, environment, file.
+    fn credential(&self) -> Result<Option<Vec<u8>>, Failure> {
+        let set = std::env::var_os(credential::VARIABLE).map(OsString::into_encoded_bytes);
+        match (&self.credential_file, set) {
+            (Some(path), None) => credential::read(path).map(Some),
+            (Some(path), Some(_)) if self.credential_file_typed => credential::read(path).map(Some),
+            (_, set) => Ok(set),
+        }
     }
 }
 
@@ -119,6 +155,54 @@ pub(crate) enum Command {
     Stats,
 }
 
+impl Command {
+    /// Whether the settings file counts for it. The demonstration is the same on every machine.
+    pub(crate) const fn reads_settings(&self) -> bool {
+        !matches!(self, Self::Demo(_) | Self::DemoProcess(_))
+    }
+}
+
+/// The command line, ready to parse or to be described.
+pub(crate) fn command() -> clap::Command {
+    without_asking(Cli::command())
+}
+
+/// Parses the command line, with what `file` says as its defaults.
+///
+/// # Errors
+/// The parser's: bad usage, or help or the version that was asked for.
+pub(crate) fn parse(
+    arguments: &[OsString],
+    file: Option<&SettingsFile>,
+) -> Result<(Cli, ArgMatches), clap::Error> {
+    let command = Cli::command();
+    let command = match file {
+        Some(file) => file.apply(command),
+        None => command,
+    };
+    let matches = without_asking(command).try_get_matches_from(arguments)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.shared.credential_file_typed =
+        matches.value_source("credential_file") == Some(ValueSource::CommandLine);
+    Ok((cli, matches))
+}
+
+/// Hides the options of asking where nobody is asked. They are taken all the same: the environment
+/// sets them for all commands.
+fn without_asking(command: clap::Command) -> clap::Command {
+    let hidden: Vec<_> = command
+        .get_arguments()
+        .filter(|option| OF_ASKING.contains(&option.get_id().as_str()))
+        .map(|option| option.clone().hide(true))
+        .collect();
+    NOT_ASKING.iter().fold(command, |command, name| {
+        // The demonstration can be pointed at a daemon.
+        let keeps_url = *name == "demo";
+        let hidden = hidden.iter().filter(|option| !(keeps_url && option.get_id() == "url"));
+        command.mut_subcommand(name, |own| own.args(hidden))
+    })
+}
+
 /// Whether a command line that could not be parsed asked for JSON.
 pub(crate) fn wants_json(arguments: impl IntoIterator<Item = OsString>) -> bool {
     let set = std::env::var("ONCEWARD_JSON").unwrap_or_default();
@@ -129,18 +213,17 @@ pub(crate) fn wants_json(arguments: impl IntoIterator<Item = OsString>) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     /// The environment reaches every option but those that must be typed on purpose; and help
     /// never shows what it holds, for a token or a key may be there (S16).
     #[test]
     fn every_option_has_its_variable_s16() {
-        let mut cli = Cli::command();
+        let mut cli = command();
         cli.build();
         let mut seen = 0;
         for command in cli.get_subcommands().filter(|command| {
@@ -162,7 +245,7 @@ mod tests {
 
     #[test]
     fn secrets_do_not_show_in_help_s16() {
-        let mut cli = Cli::command();
+        let mut cli = command();
         cli.build();
         for command in cli.get_subcommands() {
             for argument in command.get_arguments() {

@@ -32,6 +32,19 @@ impl Failure {
         Self { field: Some(field.to_owned()), ..Self::new(Exit::BadInput, message) }
     }
 
+    /// Several of one kind as one; the first one's field stands for all.
+    pub(crate) fn all(failures: Vec<Self>) -> Self {
+        let mut failures = failures.into_iter();
+        let Some(mut first) = failures.next() else {
+            return Self::new(Exit::Failure, "nothing failed");
+        };
+        for other in failures {
+            first.message += "\n";
+            first.message += &other.message;
+        }
+        first
+    }
+
     /// Adds where it was asked, if nobody answered there. A client refuses a URL that holds a
     /// password before anything can fail there.
     pub(crate) fn at(mut self, url: &str) -> Self {
@@ -73,7 +86,7 @@ impl From<OpenError> for Failure {
             }
             OpenError::Credential => Self::bad_input(
                 "url",
-                "--url holds a user or a password, which any process on the machine can read: remove it and set ONCEWARD_CREDENTIAL",
+                "--url holds a user or a password, which any process on the machine can read: remove it and set ONCEWARD_CREDENTIAL or --credential-file",
             ),
             other => Self::bad_input("url", format!("--url: {other}")),
         }

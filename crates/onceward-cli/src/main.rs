@@ -3,6 +3,7 @@
 mod answer;
 mod arguments;
 mod commands;
+mod credential;
 mod demo;
 mod exit;
 mod failure;
@@ -15,11 +16,12 @@ mod render;
 mod result_arguments;
 mod secret;
 mod serve;
+mod settings;
 mod spans;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::ArgMatches;
 use clap::error::ErrorKind;
 
 use crate::answer::Answer;
@@ -27,15 +29,37 @@ use crate::arguments::{Cli, Command, Shared};
 use crate::commands::get::Got;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::settings::SettingsFile;
 
 fn main() -> ExitCode {
-    match Cli::try_parse() {
-        Ok(cli) => {
-            let json = cli.shared.json;
-            execute(cli).unwrap_or_else(|failure| tell_failure(&failure, json))
+    let arguments: Vec<_> = std::env::args_os().collect();
+    // Twice: only the first look tells which file the second one rests on.
+    let (first, matches) = match arguments::parse(&arguments, None) {
+        Ok(parsed) => parsed,
+        Err(error) => return refuse(&error),
+    };
+    let json = first.shared.json;
+    let parsed = if first.command.reads_settings() {
+        match settings::load(first.shared.config.as_deref()) {
+            Ok(None) => Ok((first, matches)),
+            Ok(Some(file)) => match arguments::parse(&arguments, Some(&file)) {
+                Ok(parsed) => return run(parsed, Some(&file)),
+                Err(error) => return refuse(&error),
+            },
+            Err(failure) => Err(failure),
         }
-        Err(error) => refuse(&error),
+    } else {
+        Ok((first, matches))
+    };
+    match parsed {
+        Ok(parsed) => run(parsed, None),
+        Err(failure) => tell_failure(&failure, json),
     }
+}
+
+fn run((cli, matches): (Cli, ArgMatches), file: Option<&SettingsFile>) -> ExitCode {
+    let json = cli.shared.json;
+    execute(cli, &matches, file).unwrap_or_else(|failure| tell_failure(&failure, json))
 }
 
 /// What could not be parsed, or asked for help or the version.
@@ -71,12 +95,27 @@ fn in_our_words(error: &clap::Error) -> Option<&'static str> {
     }
 }
 
-fn execute(cli: Cli) -> Result<ExitCode, Failure> {
+fn execute(
+    cli: Cli,
+    matches: &ArgMatches,
+    file: Option<&SettingsFile>,
+) -> Result<ExitCode, Failure> {
     let Cli { shared, command } = cli;
     let default_log = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
     logging::start(shared.log.as_deref(), default_log)?;
+    match file {
+        Some(file) => tracing::debug!("settings of {}", file.path.display()),
+        None => tracing::debug!("no settings file"),
+    }
     match command {
-        Command::Serve(arguments) => serve::run(&arguments, shared.json).map(ExitCode::from),
+        Command::Serve(arguments) => {
+            let namespaces = file.map(|file| file.namespaces.clone()).unwrap_or_default();
+            let plan = arguments.plan(namespaces).map_err(|failures| {
+                let own = matches.subcommand().map_or(matches, |(_, own)| own);
+                settings::blame(file, "serve", own, failures)
+            })?;
+            serve::run(plan, &arguments, shared.json).map(ExitCode::from)
+        }
         Command::Demo(arguments) => Ok(demo::run(&arguments, shared.url, shared.json)?),
         Command::DemoProcess(arguments) => Ok(demo::run_process(arguments)?),
         operation => {

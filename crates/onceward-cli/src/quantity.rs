@@ -1,4 +1,4 @@
-//! Lengths of time and sizes as people write them.
+//! Lengths of time and sizes as people write them, and as they are told to people: in the same form.
 
 use std::time::Duration;
 
@@ -35,9 +35,61 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     Ok(size.as_u64())
 }
 
+const MS_PER_DAY: u128 = 24 * 3_600_000;
+
+/// `31d`, `1h 30m`, `250ms`: what [`duration`] reads. Nothing longer than a day has a fixed length,
+/// so days are the largest unit. Less than a millisecond is told in `us` or `ns`.
+pub(crate) fn spelt(length: Duration) -> String {
+    let below = [("us", length.as_nanos() / 1_000 % 1_000), ("ns", length.as_nanos() % 1_000)];
+    let ms = length.as_millis();
+    let units = [
+        ("d", ms / MS_PER_DAY),
+        ("h", ms / 3_600_000 % 24),
+        ("m", ms / 60_000 % 60),
+        ("s", ms / 1_000 % 60),
+        ("ms", ms % 1_000),
+    ];
+    let told = units.iter().chain(&below).filter(|(_, count)| *count > 0);
+    let told: Vec<_> = told.map(|(unit, count)| format!("{count}{unit}")).collect();
+    if told.is_empty() { "0s".to_owned() } else { told.join(" ") }
+}
+
+/// `512MiB`, `1536KiB`, `1000`: the largest unit that tells it without a fraction.
+pub(crate) fn spelt_size(bytes: u64) -> String {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let exact = units.iter().find(|(_, shift)| bytes > 0 && bytes.is_multiple_of(1 << shift));
+    match exact {
+        Some((unit, shift)) => format!("{}{unit}", bytes >> shift),
+        None => bytes.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_told_can_be_written() {
+        let cases = [
+            (Duration::ZERO, "0s"),
+            (Duration::from_millis(1_500), "1s 500ms"),
+            (Duration::from_secs(5_400), "1h 30m"),
+            (Duration::from_secs(31 * 86_400), "31d"),
+            (Duration::from_secs(400 * 86_400 + 1), "400d 1s"),
+            (Duration::from_micros(1_002), "1ms 2us"),
+            (Duration::from_nanos(3), "3ns"),
+        ];
+        for (length, want) in cases {
+            assert_eq!(spelt(length), want);
+            assert_eq!(duration(want), Ok(length), "{want}");
+        }
+        let cases =
+            [(0, "0"), (1_000, "1000"), (3 << 19, "1536KiB"), (1 << 30, "1GiB"), (5 << 40, "5TiB")];
+        for (bytes, want) in cases {
+            assert_eq!(spelt_size(bytes), want);
+            assert_eq!(size(want), Ok(bytes), "{want}");
+        }
+    }
 
     #[test]
     fn lengths_of_time() {

@@ -10,6 +10,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::answer::{Answer, Field, Value};
 use crate::failure::Failure;
+use crate::quantity;
 
 /// Names the form of every JSON object. Fields may be added under it; what is there keeps its
 /// meaning.
@@ -93,9 +94,7 @@ pub(crate) fn lines(answer: &Answer) -> Vec<u8> {
             Value::Nothing | Value::Millis(None) => continue,
             Value::Number(number) => number.to_string(),
             Value::Text(text) => text.clone(),
-            Value::Millis(Some(length)) => {
-                humantime::format_duration(length.as_duration()).to_string()
-            }
+            Value::Millis(Some(length)) => quantity::spelt(length.as_duration()),
             Value::Micros(micros) => format!("{:.3} ms", *micros as f64 / 1_000.0),
             Value::Bytes(bytes) => {
                 body = body.or_else(|| printable(bytes));

@@ -63,16 +63,25 @@ impl fmt::Debug for TokenArguments {
 #[derive(Args, Debug)]
 #[group(skip)]
 pub(crate) struct DigestArguments {
-    /// Name the digest of the payload if begin said later; else it must equal the bound one
-    #[arg(long, env = "ONCEWARD_FINGERPRINT", hide_env_values = true, value_name = "HEX")]
+    /// Name the digest of the payload if begin said later; else it must equal the bound one. none
+    /// and later, as begin takes them, name no digest
+    #[arg(
+        long,
+        env = "ONCEWARD_FINGERPRINT",
+        hide_env_values = true,
+        value_name = "HEX|none|later"
+    )]
     fingerprint: Option<Hidden>,
 }
 
 impl DigestArguments {
     /// # Errors
-    /// As [`digest`].
+    /// As [`named_digest`].
     pub(crate) fn digest(&self) -> Result<Option<Digest>, Failure> {
-        self.fingerprint.as_ref().map(|Hidden(digits)| digest(digits)).transpose()
+        match &self.fingerprint {
+            Some(Hidden(text)) => named_digest(text),
+            None => Ok(None),
+        }
     }
 }
 
@@ -135,6 +144,18 @@ pub(crate) fn fingerprint(text: &str) -> Result<Fingerprint, Failure> {
     }
 }
 
+/// The digest that an owner names. `none` and `later` suit begin, and one variable sets the option
+/// of all commands: here they name nothing, and the store says whether it needs a digest (S9).
+///
+/// # Errors
+/// As [`fingerprint`].
+fn named_digest(text: &str) -> Result<Option<Digest>, Failure> {
+    match fingerprint(text)? {
+        Fingerprint::Digest(digest) => Ok(Some(digest)),
+        Fingerprint::None | Fingerprint::Later => Ok(None),
+    }
+}
+
 /// # Errors
 /// As [`fingerprint`].
 fn digest(digits: &str) -> Result<Digest, Failure> {
@@ -155,7 +176,7 @@ mod tests {
             token.token().map(drop),
             attempt_id(&secret).map(drop),
             fingerprint(&secret[..20]).map(drop),
-            digest("later").map(drop),
+            named_digest("5ec2e7").map(drop),
         ];
         for complaint in complaints {
             let complaint = complaint.expect_err("30 digits are none of these");
@@ -171,5 +192,9 @@ mod tests {
         assert!(matches!(fingerprint("later"), Ok(Fingerprint::Later)));
         assert!(matches!(fingerprint(&"aB".repeat(32)), Ok(Fingerprint::Digest(_))));
         assert!(fingerprint("").is_err());
+        assert!(matches!(named_digest("none"), Ok(None)));
+        assert!(matches!(named_digest("later"), Ok(None)));
+        assert!(matches!(named_digest(&"aB".repeat(32)), Ok(Some(_))));
+        assert!(named_digest("").is_err());
     }
 }

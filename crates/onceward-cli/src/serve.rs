@@ -4,28 +4,32 @@ mod clock;
 mod descriptors;
 mod limit_arguments;
 mod memory;
+mod namespace_arguments;
 mod script;
 mod signals;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use onceward::{BootClock, Clock, Store, StoreConfig};
+use onceward::{
+    BootClock, Clock, MEMORY_BYTES_MIN, NamespaceConfig, StartError, Store, StoreConfig,
+};
 use onceward_server::{Listeners, ServeError, ServerConfig};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
-use crate::quantity::{duration, size};
+use crate::quantity::{duration, size, spelt, spelt_size};
 use crate::render;
 use crate::serve::clock::ScriptedClock;
 use crate::serve::limit_arguments::LimitArguments;
+pub(crate) use crate::serve::namespace_arguments::NamespaceArguments;
 use crate::serve::signals::Signals;
 
 const LISTEN_DEFAULT: SocketAddr =
@@ -107,40 +111,54 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// Everything that is checked before anything is bound.
-struct Plan {
+pub(crate) struct Plan {
     listen: Vec<SocketAddr>,
     store: StoreConfig,
     server: ServerConfig,
 }
 
 impl ServeArguments {
-    fn plan(&self) -> Result<Plan, Failure> {
+    /// # Errors
+    /// Everything that keeps the daemon from starting and can be known before it binds anything.
+    pub(crate) fn plan(
+        &self,
+        namespaces: BTreeMap<String, NamespaceConfig>,
+    ) -> Result<Plan, Vec<Failure>> {
         let mut listen = self.listen.clone();
         if listen.is_empty() && self.unix.is_empty() {
             listen.push(LISTEN_DEFAULT);
         }
-        let beyond = listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
-        if let (true, Some(address)) = (self.test_clock, beyond) {
-            return Err(Failure::bad_input(
-                "listen",
-                format!(
-                    "--test-clock serves loopback only, and {address} is not: whoever sets the clock ends every lease"
-                ),
-            ));
-        }
-        let limits = self.limits.store()?;
+        let (limits, mut failures) = self.limits.store();
+        failures.extend(self.reach(&listen));
         let store = StoreConfig {
             memory_bytes: self.memory.unwrap_or_else(memory::default_bytes),
             limits,
+            namespaces,
             ..StoreConfig::default()
         };
+        failures.extend(store.faults().into_iter().map(not_started));
         let server = ServerConfig {
             insecure_no_auth: self.insecure_no_auth,
             grace: self.grace,
             ..self.limits.server(&limits)
         };
-        server.check().map_err(refused)?;
-        Ok(Plan { listen, store, server })
+        failures.extend(server.faults().into_iter().map(refused));
+        if failures.is_empty() { Ok(Plan { listen, store, server }) } else { Err(failures) }
+    }
+
+    /// Addresses beyond loopback that must not be served.
+    fn reach(&self, listen: &[SocketAddr]) -> Vec<Failure> {
+        let beyond = listen.iter().filter(|address| !address.ip().to_canonical().is_loopback());
+        if self.test_clock {
+            let beyond = beyond.map(|address| Failure::bad_input("listen", format!(
+                "--test-clock serves loopback only, and {address} is not: whoever sets the clock ends every lease"
+            )));
+            return beyond.collect();
+        }
+        if self.insecure_no_auth {
+            return Vec::new();
+        }
+        beyond.map(|&address| refused(ServeError::NotLoopback { address })).collect()
     }
 
     fn runtime(&self) -> std::io::Result<Runtime> {
@@ -148,6 +166,32 @@ impl ServeArguments {
             return Builder::new_current_thread().enable_all().build();
         }
         Builder::new_multi_thread().worker_threads(self.threads.into()).enable_all().build()
+    }
+}
+
+/// The store's complaint in the words of the command line.
+fn not_started(error: StartError) -> Failure {
+    match error {
+        StartError::Memory { got } => Failure::bad_input(
+            "memory",
+            format!(
+                "memory is {}: give at least {}",
+                spelt_size(got),
+                spelt_size(MEMORY_BYTES_MIN)
+            ),
+        ),
+        StartError::Times { lease_max, retention_max } => {
+            let told = |ms| spelt(Duration::from_millis(ms));
+            Failure::bad_input(
+                "lease_max",
+                format!(
+                    "lease_max is {} and retention_max {}: give a lease_max of at least 100ms and no more than retention_max",
+                    told(lease_max),
+                    told(retention_max)
+                ),
+            )
+        }
+        error => Failure::new(Exit::BadInput, error.to_string()),
     }
 }
 
@@ -164,15 +208,27 @@ fn refused(error: ServeError) -> Failure {
         ServeError::InUse { .. } | ServeError::NotASocket { .. } => Some("unix".to_owned()),
         _ => None,
     };
-    Failure { field, ..Failure::new(exit, error.to_string()) }
+    let message = match error {
+        ServeError::Setting { name, got, min, max } if is_time(name) => {
+            let told = |ms| spelt(Duration::from_millis(ms));
+            format!("{name} is {}: give {} to {}", told(got), told(min), told(max))
+        }
+        error => error.to_string(),
+    };
+    Failure { field, ..Failure::new(exit, message) }
+}
+
+/// Whether the server counts this setting in milliseconds.
+fn is_time(setting: &str) -> bool {
+    setting.ends_with("_timeout") || matches!(setting, "grace" | "linger")
 }
 
 /// Serves until a signal, or with `--test-clock` until stdin ends.
 ///
 /// # Errors
 /// Whatever keeps it from starting.
-pub(crate) fn run(arguments: &ServeArguments, json: bool) -> Result<Exit, Failure> {
-    let Plan { listen, store, server } = arguments.plan()?;
+pub(crate) fn run(plan: Plan, arguments: &ServeArguments, json: bool) -> Result<Exit, Failure> {
+    let Plan { listen, store, server } = plan;
     descriptors::raise(server.connections_max);
     let scripted = arguments.test_clock.then(|| Arc::new(ScriptedClock::default()));
     let clock: Arc<dyn Clock> = match &scripted {
@@ -180,8 +236,7 @@ pub(crate) fn run(arguments: &ServeArguments, json: bool) -> Result<Exit, Failur
         None => Arc::new(BootClock::new()),
     };
     let memory_bytes = store.memory_bytes;
-    let store = Store::new(store, clock)
-        .map_err(|error| Failure::new(Exit::BadInput, error.to_string()))?;
+    let store = Store::new(store, clock).map_err(not_started)?;
     let failed = |what: &str, error: std::io::Error| {
         Failure::new(Exit::Failure, format!("{what} failed: {error}"))
     };
@@ -226,7 +281,7 @@ fn greet(addresses: &[String], memory_bytes: u64, store: &Store, scripted: bool)
         version = env!("CARGO_PKG_VERSION"),
         boot_epoch = store.boot_epoch(),
         "namespace default, and any other a client names; memory limit {}",
-        ByteSize(memory_bytes)
+        spelt_size(memory_bytes)
     );
     // S22.
     tracing::warn!(

@@ -81,6 +81,13 @@ impl ServerConfig {
     /// # Errors
     /// [`ServeError::Setting`] names the first one out of bounds.
     pub fn check(&self) -> Result<(), ServeError> {
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every limit that is out of its bounds, as a [`ServeError::Setting`] each.
+    #[must_use]
+    pub fn faults(&self) -> Vec<ServeError> {
+        let mut faults = Vec::new();
         let sizes = [
             (
                 "body_bytes_max",
@@ -94,7 +101,7 @@ impl ServerConfig {
         ];
         for (name, got, min, max) in sizes {
             if got < min || got > max {
-                return Err(ServeError::Setting { name, got, min, max });
+                faults.push(ServeError::Setting { name, got, min, max });
             }
         }
         let times = [
@@ -109,9 +116,9 @@ impl ServerConfig {
             let got = u64::try_from(got.as_millis()).unwrap_or(u64::MAX);
             let max = TIMEOUT_CEILING.as_millis() as u64;
             if got < min || got > max {
-                return Err(ServeError::Setting { name, got, min, max });
+                faults.push(ServeError::Setting { name, got, min, max });
             }
         }
-        Ok(())
+        faults
     }
 }

@@ -64,35 +64,40 @@ impl StoreConfig {
     }
 
     pub(crate) fn check(&self) -> Result<(), StartError> {
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Everything for which [`Store::new`](crate::Store::new) would refuse to start.
+    #[must_use]
+    pub fn faults(&self) -> Vec<StartError> {
+        let mut faults = Vec::new();
         if self.memory_bytes < MEMORY_BYTES_MIN {
-            return Err(StartError::Memory { got: self.memory_bytes });
+            faults.push(StartError::Memory { got: self.memory_bytes });
         }
         if self.shards == 0 || self.shards > SHARDS_MAX {
-            return Err(StartError::Shards { got: self.shards });
+            faults.push(StartError::Shards { got: self.shards });
         }
         let limits = &self.limits;
         if limits.lease_max < onceward_core::limits::LEASE_MIN
             || limits.retention_max < limits.lease_max
         {
-            return Err(StartError::Times {
+            faults.push(StartError::Times {
                 lease_max: limits.lease_max.get(),
                 retention_max: limits.retention_max.get(),
             });
         }
         if self.fence_floor > FENCE_FLOOR_MAX {
-            return Err(StartError::FenceFloor { got: self.fence_floor });
+            faults.push(StartError::FenceFloor { got: self.fence_floor });
         }
         let set_asides = self.namespaces.values().filter_map(|config| config.set_aside_bytes);
-        for got in set_asides.chain([limits.set_aside_bytes]) {
-            if got > SET_ASIDE_BYTES_MAX {
-                return Err(StartError::SetAside { got });
-            }
-        }
-        for name in self.namespaces.keys() {
-            Namespace::new(name)
-                .map_err(|why| StartError::Namespace { name: name.clone(), why })?;
-        }
-        Ok(())
+        let set_asides = set_asides.chain([limits.set_aside_bytes]);
+        let over = set_asides.filter(|got| *got > SET_ASIDE_BYTES_MAX);
+        faults.extend(over.map(|got| StartError::SetAside { got }));
+        faults.extend(self.namespaces.keys().filter_map(|name| {
+            let why = Namespace::new(name).err()?;
+            Some(StartError::Namespace { name: name.clone(), why })
+        }));
+        faults
     }
 }
 

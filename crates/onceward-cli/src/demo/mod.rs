@@ -166,7 +166,9 @@ pub(crate) fn run_process(args: ProcessArgs) -> Result<ExitCode, DemoError> {
             let program = std::env::current_exe().map_err(DemoError::io)?;
             let mut command = std::process::Command::new(program);
             // Only returns if it fails.
-            Err(DemoError::io(command.args(["serve", "--listen", "127.0.0.1:0", "--json"]).exec()))
+            Err(DemoError::io(
+                command.args(["serve", "--config=", "--listen", "127.0.0.1:0", "--json"]).exec(),
+            ))
         }
         Role::Service(args) => {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
@@ -315,7 +317,12 @@ impl DemoError {
 
 impl From<DemoError> for Failure {
     fn from(error: DemoError) -> Self {
-        Self::new(error.exit(), error.to_string())
+        let message = error.to_string();
+        match error {
+            // Whether it may answer later is the client's to say.
+            DemoError::Store(error) => Self { message, ..Self::from(error) },
+            error => Self::new(error.exit(), message),
+        }
     }
 }
 

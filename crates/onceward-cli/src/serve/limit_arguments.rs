@@ -1,14 +1,14 @@
 //! The limits that an operator may move, by their names in the table of limits (S20).
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use clap::Args;
-use humantime::format_duration;
 use onceward::{Limits, Millis};
 use onceward_server::ServerConfig;
 
 use crate::failure::Failure;
-use crate::quantity::{duration, size};
+use crate::quantity::{duration, size, spelt, spelt_size};
 
 const KIB: u64 = 1024;
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -67,67 +67,83 @@ pub(crate) struct LimitArguments {
 }
 
 impl LimitArguments {
-    /// The store's limits.
-    ///
-    /// # Errors
-    /// A number beyond its ceiling. What contradicts another one is the store's to refuse.
-    pub(crate) fn store(&self) -> Result<Limits, Failure> {
+    /// The store's limits, and every number beyond its ceiling. What contradicts another one is the
+    /// store's to refuse.
+    pub(crate) fn store(&self) -> (Limits, Vec<Failure>) {
         let default = Limits::DEFAULT;
-        let time = |name, given: Option<Duration>, default: Millis, max: Duration| match given {
-            Some(given) if given > max => {
-                Err(over(name, format_duration(given), format_duration(max)))
+        let over = RefCell::new(Vec::new());
+        let complain = |name: &str, got: String, max: String| {
+            let failure = Failure::bad_input(name, format!("{name} is {got}: give at most {max}"));
+            over.borrow_mut().push(failure);
+        };
+        let time = |name, given: Option<Duration>, default: Millis, max: Duration| {
+            let Some(given) = given else { return default };
+            if given > max {
+                complain(name, spelt(given), spelt(max));
+                return default;
             }
-            Some(given) => Ok(Millis::covering(given)),
-            None => Ok(default),
+            Millis::covering(given)
         };
-        let number = |name, given: Option<u64>, default: usize, max: u64| match given {
-            Some(given) if given > max => Err(over(name, given, max)),
-            Some(given) => Ok(usize::try_from(given).unwrap_or(usize::MAX)),
-            None => Ok(default),
+        let size = |name, given: Option<u64>, default: usize, max: u64| {
+            let Some(given) = given else { return default };
+            if given > max {
+                complain(name, spelt_size(given), spelt_size(max));
+                return default;
+            }
+            usize::try_from(given).unwrap_or(usize::MAX)
         };
-        let waiters_max = number("waiters_max", self.waiters_max, default.waiters_max, 10_000_000)?;
+        let number = |name, given: Option<u64>, default: usize, max: u64| {
+            let Some(given) = given else { return default };
+            if given > max {
+                complain(name, given.to_string(), max.to_string());
+                return default;
+            }
+            usize::try_from(given).unwrap_or(usize::MAX)
+        };
+        let waiters_max = number("waiters_max", self.waiters_max, default.waiters_max, 10_000_000);
         let mib_16 = 16 * KIB * KIB;
-        Ok(Limits {
-            lease_max: time("lease_max", self.lease_max, default.lease_max, 30 * DAY)?,
+        let limits = Limits {
+            lease_max: time("lease_max", self.lease_max, default.lease_max, 30 * DAY),
             retention_max: time(
                 "retention_max",
                 self.retention_max,
                 default.retention_max,
                 400 * DAY,
-            )?,
-            wait_max: time("wait_max", self.wait_max, default.wait_max, DAY / 24)?,
-            result_bytes_max: number(
+            ),
+            wait_max: time("wait_max", self.wait_max, default.wait_max, DAY / 24),
+            result_bytes_max: size(
                 "result_bytes_max",
                 self.result_bytes_max,
                 default.result_bytes_max,
                 mib_16,
-            )?,
-            set_aside_bytes: number(
+            ),
+            set_aside_bytes: size(
                 "set_aside_bytes",
                 self.set_aside_bytes,
                 default.set_aside_bytes,
                 mib_16,
-            )?,
+            ),
             waiters_per_key_max: number(
                 "waiters_per_key_max",
                 self.waiters_per_key_max,
                 default.waiters_per_key_max.min(waiters_max),
                 waiters_max as u64,
-            )?,
+            ),
             waiters_max,
             attempt_memory: time(
                 "attempt_memory",
                 self.attempt_memory,
                 default.attempt_memory,
                 DAY / 24,
-            )?,
+            ),
             attempts_remembered_max: number(
                 "attempts_remembered_max",
                 self.attempts_remembered_max,
                 default.attempts_remembered_max,
                 10_000_000,
-            )?,
-        })
+            ),
+        };
+        (limits, over.into_inner())
     }
 
     /// The server's limits. Its frames grow with the results that the store keeps.
@@ -147,10 +163,6 @@ impl LimitArguments {
             ..default
         }
     }
-}
-
-fn over(name: &str, got: impl std::fmt::Display, max: impl std::fmt::Display) -> Failure {
-    Failure::bad_input(name, format!("{name} is {got}: give at most {max}"))
 }
 
 #[cfg(test)]
@@ -182,7 +194,7 @@ mod tests {
         assert!(typed.len() > 10, "{typed:?}");
         let unset = Alone::parse_from(["serve"]).limits;
         let shown = |limits: &LimitArguments| {
-            let store = limits.store().expect("within bounds");
+            let store = limits.store().0;
             let server = limits.server(&store);
             let parts: [&dyn Debug; 2] = [&store, &server];
             format!("{parts:?}")
@@ -197,7 +209,7 @@ mod tests {
     #[test]
     fn operations_names_the_servers_defaults_s20() {
         let default = ServerConfig::default();
-        let time = |time| format_duration(time).to_string();
+        let time = |time| spelt(time);
         let cases = [
             ("connections-max", default.connections_max.to_string()),
             ("in-flight-max", default.in_flight_max.to_string()),

@@ -15,10 +15,11 @@ use serde_json::Value;
 /// Longest patience with anything that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The binary without the environment of whoever runs the tests, which might set `ONCEWARD_URL`.
+/// The binary without the environment of whoever runs the tests, which might set `ONCEWARD_URL`,
+/// and without a settings file of theirs.
 pub(crate) fn onceward() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_onceward"));
-    command.env_clear().stdin(Stdio::null());
+    command.env_clear().env("ONCEWARD_CONFIG", "").stdin(Stdio::null());
     command
 }
 
@@ -83,9 +84,15 @@ impl Daemon {
 
     /// With these arguments and `--json` alone.
     pub(crate) fn spawn(arguments: &[&str]) -> Self {
+        Self::spawn_with(arguments, &[])
+    }
+
+    /// The same in an environment.
+    pub(crate) fn spawn_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = onceward()
             .args(["serve", "--json"])
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
