@@ -86,10 +86,12 @@ fn texts(folder: &str) -> Vec<(String, String)> {
         for entry in fs::read_dir(&folder).into_iter().flatten() {
             let path = entry.expect("readable folder").path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            // In a second worktree `.git` is a file.
+            if matches!(name, "target" | ".git" | "__pycache__") {
+                continue;
+            }
             if path.is_dir() {
-                if !matches!(name, "target" | ".git" | "__pycache__") {
-                    folders.push(path);
-                }
+                folders.push(path);
             } else if let Ok(text) = fs::read_to_string(&path) {
                 let path = path.strip_prefix(root()).expect("below the root");
                 found.push((path.to_str().expect("UTF-8 path").to_owned(), text));
