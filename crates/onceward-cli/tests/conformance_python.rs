@@ -8,10 +8,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, Output};
 
+const DAEMON: [&str; 2] = ["--daemon", env!("CARGO_BIN_EXE_onceward")];
+
 #[test]
 fn the_python_client_conforms_against_the_real_daemon() {
     let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance");
-    let Some(output) = python(&suite.join("run.py"), &[]) else { return };
+    let Some(output) = python(&suite.join("run.py"), &DAEMON) else { return };
     let told = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}\n{errors}");
@@ -34,6 +36,7 @@ fn the_python_runner_can_fail() {
         (["--cases", cases], "`lease_left`: expected 29999, got 30000"),
         (["--only", "no such case"], "0 cases"),
     ] {
+        let arguments = [DAEMON, arguments].concat();
         let Some(output) = python(&suite.join("run.py"), &arguments) else { return };
         assert!(!output.status.success(), "{arguments:?}");
         let report = String::from_utf8_lossy(&output.stdout);
@@ -41,16 +44,35 @@ fn the_python_runner_can_fail() {
     }
 }
 
-/// Runs the script with the daemon's path. `None`, and a line that says so, where there is no
+/// The text of `docs/keys.md` alone suffices to repeat its vectors, and a wrong one is found.
+#[test]
+fn plain_python_repeats_the_vectors_of_keys_and_fingerprints() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let script = root.join("tests/conformance/keys.py");
+    let document = fs::read_to_string(root.join("docs/keys.md")).expect("docs/keys.md");
+    let planted = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted-keys.md");
+    let (cart, other) = (r#"["cart", "81"]"#, r#"["cart", "82"]"#);
+    assert!(document.contains(cart), "{cart}");
+    for (text, holds, told) in [
+        (document.clone(), true, ": 0 fail"),
+        (document.replacen(cart, other, 1), false, ": 1 fail"),
+    ] {
+        fs::write(&planted, text).expect("a file for the test");
+        let Some(output) = python(&script, &[planted.to_str().expect("a path in UTF-8")]) else {
+            return;
+        };
+        let report = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), holds, "{report}\n{errors}");
+        assert!(report.contains(told), "{report}");
+    }
+}
+
+/// Runs the script. `None`, and a line that says so, where there is no
 /// Python; CI must have it.
 fn python(script: &Path, arguments: &[&str]) -> Option<Output> {
     // -B: leaves no compiled files in the source tree.
-    let ran = Command::new("python3")
-        .arg("-B")
-        .arg(script)
-        .args(["--daemon", env!("CARGO_BIN_EXE_onceward")])
-        .args(arguments)
-        .output();
+    let ran = Command::new("python3").arg("-B").arg(script).args(arguments).output();
     match ran {
         Ok(output) => Some(output),
         Err(why) if why.kind() == ErrorKind::NotFound && env::var_os("CI").is_none() => {

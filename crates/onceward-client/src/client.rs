@@ -180,7 +180,7 @@ impl Client {
     /// The same for a value, stored as JSON, with the defaults of [`Execution`].
     ///
     /// ```
-    /// use onceward_client::{Client, Schema, ScopedKeyBuf, fingerprint_of};
+    /// use onceward_client::{Client, Fingerprint, Key, PayloadFingerprint as _, Schema};
     /// use serde::{Deserialize, Serialize};
     ///
     /// #[derive(Serialize, Deserialize)]
@@ -195,9 +195,9 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let client = Client::open("mem://orders")?;
-    /// let key = ScopedKeyBuf::new("customer-7", "8f14e45f")?;
+    /// let key = Key::new("8f14e45f")?.in_scope("customer-7")?;
     /// let executed = client
-    ///     .execute_typed(key, fingerprint_of("payload"), |_| async {
+    ///     .execute_typed(key, Fingerprint::of("payload"), |_| async {
     ///         Ok::<_, std::io::Error>(Order { id: 7 })
     ///     })
     ///     .await?;

@@ -5,17 +5,17 @@
 //! socket.
 //!
 //! ```
-//! use onceward_client::{Client, Executed, ScopedKeyBuf, fingerprint_of};
+//! use onceward_client::{Client, Executed, Fingerprint, Key, PayloadFingerprint as _};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = Client::open("mem://orders")?;
 //! let payload = r#"{"sku":"A-17","quantity":2}"#;
-//! let key = ScopedKeyBuf::new("customer-7", "8f14e45f")?;
+//! let key = Key::new("8f14e45f")?.in_scope("customer-7")?;
 //!
 //! // The first request runs the work ...
 //! let first = client
-//!     .execute(key.clone(), fingerprint_of(payload), |run| async move {
+//!     .execute(key.clone(), Fingerprint::of(payload), |run| async move {
 //!         // ... and hands this key to any system downstream that takes one.
 //!         let _downstream_key = run.derived_key();
 //!         Ok::<_, std::io::Error>((201, "order 1"))
@@ -25,7 +25,7 @@
 //!
 //! // ... its retry does not, and gets the same result.
 //! let retry = client
-//!     .execute(key.clone(), fingerprint_of(payload), |_| async {
+//!     .execute(key.clone(), Fingerprint::of(payload), |_| async {
 //!         Err::<(), _>(std::io::Error::other("this is not run"))
 //!     })
 //!     .await?;
@@ -34,7 +34,7 @@
 //!
 //! // The same key with another payload is refused.
 //! let other = client
-//!     .execute(key, fingerprint_of("something else"), |_| async {
+//!     .execute(key, Fingerprint::of("something else"), |_| async {
 //!         Ok::<_, std::io::Error>(())
 //!     })
 //!     .await?;
@@ -59,9 +59,13 @@ mod dial;
 mod embedded;
 mod error;
 mod execution;
+mod fields;
+mod fingerprint;
 mod identifiers;
 mod keeper;
+mod key;
 mod outcome;
+mod parts;
 mod reading;
 mod remote;
 mod reply;
@@ -81,7 +85,10 @@ pub use codec::{CODEC_ID_BYTES_MAX, Codec, CodecError, Json};
 pub use context::{CheckpointError, Context};
 pub use error::{ClientError, OpenError};
 pub use execution::{Execution, OnFailure};
-pub use identifiers::{attempt_id, derived_key, fingerprint_of};
+pub use fields::FieldsError;
+pub use fingerprint::{FingerprintFields, JsonFingerprintError, PayloadFingerprint};
+pub use identifiers::{attempt_id, derived_key};
+pub use key::{DeriveError, Key, KeyDerivation};
 pub use outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
 pub use reading::{CODEC_METADATA, ReadError, SCHEMA_METADATA};
 pub use schema::{SCHEMA_TAG_BYTES_MAX, Schema};

@@ -18,8 +18,8 @@ use axum::serve::ListenerExt as _;
 use bytes::Bytes;
 use clap::Args;
 use onceward_client::{
-    Client, Context, ExecuteError, Executed, Execution, ExecutionResult, OnFailure, Policy,
-    ScopedKeyBuf, fingerprint_of,
+    Client, Context, ExecuteError, Executed, Execution, ExecutionResult, Fingerprint, OnFailure,
+    PayloadFingerprint as _, Policy, ScopedKeyBuf,
 };
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
@@ -157,13 +157,13 @@ impl Task {
     }
 
     /// What makes two requests the same request (H2).
-    fn fingerprint(&self) -> onceward_client::Fingerprint {
-        let mut text = Vec::with_capacity(self.body.len() + self.path.len() + 32);
-        for part in [self.method.as_bytes(), self.path.as_bytes(), &self.body] {
-            text.extend_from_slice(&(part.len() as u64).to_le_bytes());
-            text.extend_from_slice(part);
-        }
-        fingerprint_of(text)
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of_fields()
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("body", &self.body)
+            .finish()
+            .expect("three fields, within the limit of a body")
     }
 }
 

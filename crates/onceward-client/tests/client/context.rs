@@ -1,7 +1,9 @@
 //! What running work gets from its context, over a scripted backend in paused time.
 
 use bytes::Bytes;
-use onceward_client::{CheckpointError, ClientError, Context, ExecuteError, Lost, fingerprint_of};
+use onceward_client::{
+    CheckpointError, ClientError, Context, ExecuteError, Lost, PayloadFingerprint as _,
+};
 use onceward_core::*;
 use tokio::time::{Duration, sleep};
 
@@ -62,7 +64,7 @@ async fn what_checkpoint_answers_s19() {
 #[tokio::test(start_paused = true)]
 async fn a_fingerprint_to_come_is_bound_once_and_carried_on_s9() {
     let fake = Fake::new();
-    let Fingerprint::Digest(digest) = fingerprint_of("body") else { unreachable!() };
+    let Fingerprint::Digest(digest) = Fingerprint::of("body") else { unreachable!() };
     let answer: Answer = execution(&fake)
         .execute(key(), Fingerprint::Later, |context| async move {
             context.bind_fingerprint(digest).await.unwrap();

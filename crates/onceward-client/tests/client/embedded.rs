@@ -35,7 +35,7 @@ pub(crate) async fn one_runs_and_all_get_its_result(client: &Client, callers: u3
                     sleep(Duration::from_millis(30)).await;
                     Ok::<_, ()>((201, caller.to_string()))
                 };
-                execution.execute(key("shared"), fingerprint_of("same"), work).await.unwrap()
+                execution.execute(key("shared"), Fingerprint::of("same"), work).await.unwrap()
             })
         })
         .collect();

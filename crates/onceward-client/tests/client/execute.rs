@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use onceward_client::{
     ClientError, ExecuteError, Executed, Execution, ExecutionResult, Lost, OnFailure,
-    fingerprint_of,
+    PayloadFingerprint as _,
 };
 use onceward_core::*;
 use tokio::time::{Duration, Instant, sleep};
@@ -28,7 +28,7 @@ pub(crate) type Answer = Result<Executed, ExecuteError<&'static str>>;
 /// Executes work that takes `ms` and counts its runs.
 async fn execute(execution: &Execution<Fake>, ms: u64, runs: &AtomicU32) -> Answer {
     execution
-        .execute(key(), fingerprint_of("payload"), |_| async {
+        .execute(key(), Fingerprint::of("payload"), |_| async {
             runs.fetch_add(1, Ordering::Relaxed);
             sleep(Duration::from_millis(ms)).await;
             Ok((201, "made"))

@@ -6,6 +6,7 @@ mod context;
 mod embedded;
 mod execute;
 mod fake;
+mod keys;
 mod logs;
 mod peer;
 mod proxy;
@@ -13,3 +14,4 @@ mod remote;
 #[cfg(feature = "test-util")]
 mod testing;
 mod typed;
+mod vectors;

@@ -70,7 +70,7 @@ fn key(name: &str) -> ScopedKeyBuf {
 /// Every operation once, with what it should answer.
 async fn every_operation(client: &Client) {
     let scoped = key("all");
-    let mut begin = Begin::new(fingerprint_of("payload"), attempt_id());
+    let mut begin = Begin::new(Fingerprint::of("payload"), attempt_id());
     begin.checkpoint_hint = 64;
     let begun = client.begin(scoped.as_ref(), &begin).await.unwrap();
     let BeginOutcome::Acquired(acquired) = begun else { panic!("{begun:?}") };
@@ -193,7 +193,7 @@ async fn lost_replies_leave_one_execution_s3() {
                 runs.fetch_add(1, Ordering::Relaxed);
                 Ok::<_, ()>("made")
             };
-            let executed = client.execute(key("once"), fingerprint_of("p"), work).await.unwrap();
+            let executed = client.execute(key("once"), Fingerprint::of("p"), work).await.unwrap();
             names.push(executed.name());
         }
         assert_eq!(names, ["ran", "replayed"], "{why}");

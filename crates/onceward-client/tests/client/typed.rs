@@ -32,14 +32,14 @@ async fn the_first_caller_and_a_replay_get_equal_values() {
         let client = client.clone();
         tokio::spawn(async move {
             client
-                .execute_typed(key("k"), fingerprint_of("p"), |_| async { Ok((201, order())) })
+                .execute_typed(key("k"), Fingerprint::of("p"), |_| async { Ok((201, order())) })
                 .await
         })
     };
     let first: Answer<Order> = running.await.unwrap();
     let Ok(Executed::Ran(first)) = first else { panic!("{first:?}") };
     let again: Answer<Order> = client
-        .execute_typed(key("k"), fingerprint_of("p"), |_| async { Err::<Order, _>("not run") })
+        .execute_typed(key("k"), Fingerprint::of("p"), |_| async { Err::<Order, _>("not run") })
         .await;
     let Ok(Executed::Replayed(again)) = again else { panic!("{again:?}") };
     assert_eq!((&first.value, &again.value), (&order(), &order()));
