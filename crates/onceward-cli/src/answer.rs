@@ -13,6 +13,8 @@ pub(crate) struct Answer {
     /// The outcome in the words of the protocol, snake case.
     pub(crate) outcome: &'static str,
     pub(crate) fields: Vec<Field>,
+    /// What a person does now, where the outcome alone does not say it. No program needs it.
+    pub(crate) advice: Option<&'static str>,
 }
 
 /// A named value. In JSON the name gets its unit: `_ms`, `_us`, `_base64`.
@@ -41,11 +43,16 @@ pub(crate) enum Value {
 
 impl Answer {
     pub(crate) const fn new(exit: Exit, outcome: &'static str) -> Self {
-        Self { exit, outcome, fields: Vec::new() }
+        Self { exit, outcome, fields: Vec::new(), advice: None }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.fields.push(Field { name, value: value.into() });
+        self
+    }
+
+    pub(crate) const fn advise(mut self, advice: &'static str) -> Self {
+        self.advice = Some(advice);
         self
     }
 

@@ -3,7 +3,11 @@
 pub(crate) mod abandon;
 pub(crate) mod begin;
 pub(crate) mod complete;
+pub(crate) mod forget;
 pub(crate) mod get;
+pub(crate) mod list;
 pub(crate) mod ping;
 pub(crate) mod renew;
+pub(crate) mod resolve;
 pub(crate) mod stats;
+pub(crate) mod wait;

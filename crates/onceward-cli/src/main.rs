@@ -3,8 +3,10 @@
 mod answer;
 mod arguments;
 mod commands;
+mod confirm;
 mod credential;
 mod demo;
+mod entry;
 mod exit;
 mod failure;
 mod hex;
@@ -18,6 +20,8 @@ mod secret;
 mod serve;
 mod settings;
 mod spans;
+mod spinner;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -131,7 +135,12 @@ fn execute(
 
 /// One operation against the store.
 async fn operate(shared: &Shared, command: Command) -> Result<Exit, Failure> {
-    let client = shared.client()?;
+    let client = match &command {
+        Command::Wait(_) | Command::List(_) | Command::Resolve(_) | Command::Forget(_) => {
+            shared.client_of_daemon()?
+        }
+        _ => shared.client()?,
+    };
     let answer = match command {
         Command::Ping(arguments) => commands::ping::run(&client, &arguments).await?,
         Command::Begin(arguments) => commands::begin::run(&client, &arguments).await?,
@@ -139,19 +148,41 @@ async fn operate(shared: &Shared, command: Command) -> Result<Exit, Failure> {
         Command::Abandon(arguments) => commands::abandon::run(&client, &arguments).await?,
         Command::Renew(arguments) => commands::renew::run(&client, &arguments).await?,
         Command::Stats => commands::stats::run(&client).await?,
-        Command::Get(arguments) => match commands::get::run(&client, &arguments).await? {
-            Got::Answer(answer) => answer,
-            Got::Body(body) => {
-                output::print(&body)?;
-                return Ok(Exit::Ok);
-            }
-        },
+        Command::Resolve(arguments) => {
+            commands::resolve::run(&client, &arguments, shared.json).await?
+        }
+        Command::Forget(arguments) => {
+            commands::forget::run(&client, &arguments, shared.json).await?
+        }
+        Command::List(arguments) => {
+            return commands::list::run(&client, &arguments, shared.json).await;
+        }
+        Command::Get(arguments) => {
+            return tell_got(commands::get::run(&client, &arguments).await?, shared.json);
+        }
+        Command::Wait(arguments) => {
+            let got = commands::wait::run(&client, &arguments, shared.json).await?;
+            return tell_got(got, shared.json);
+        }
         Command::Serve(_) | Command::Demo(_) | Command::DemoProcess(_) => {
             unreachable!("these are no operations, and execute ran them")
         }
     };
     tell(&answer, shared.json)?;
     Ok(answer.exit)
+}
+
+fn tell_got(got: Got, json: bool) -> Result<Exit, Failure> {
+    match got {
+        Got::Answer(answer) => {
+            tell(&answer, json)?;
+            Ok(answer.exit)
+        }
+        Got::Body(body) => {
+            output::print(&body)?;
+            Ok(Exit::Ok)
+        }
+    }
 }
 
 fn tell(answer: &Answer, json: bool) -> Result<(), Failure> {

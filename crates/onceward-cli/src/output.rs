@@ -11,12 +11,22 @@ use crate::failure::Failure;
 /// # Errors
 /// A full disk, say.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    offer(bytes).map(drop)
+}
+
+/// The same, and says whether anybody still reads: whoever has more to print asks first whether
+/// it is worth making.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn offer(bytes: &[u8]) -> Result<bool, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::Failure, format!("stdout cannot be written: {error}")))
         }
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) => Ok(true),
+        Err(_) => Ok(false),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use onceward_client::{Fence, Millis};
 
 /// `30s`, `1h 30m`, `250ms`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -64,6 +65,28 @@ pub(crate) fn spelt_size(bytes: u64) -> String {
     }
 }
 
+/// A fence, as get and list show it.
+pub(crate) fn fence(text: &str) -> Result<Fence, String> {
+    let number = text.trim().parse().ok().and_then(Fence::new);
+    number.ok_or_else(|| "write the number that get or list shows as the fence".to_owned())
+}
+
+/// A length of time in a cell: its two largest units or so, and no blanks.
+pub(crate) fn short(length: Millis) -> String {
+    const MINUTE: u64 = 60_000;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    let millis = length.get();
+    let unit = match millis {
+        0..1_000 => 1,
+        1_000..HOUR => 1_000,
+        HOUR..DAY => MINUTE,
+        DAY.. => HOUR,
+    };
+    let told = Duration::from_millis(millis - millis % unit);
+    spelt(told).replace(' ', "")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +134,32 @@ mod tests {
         for (text, want) in cases {
             let got = duration(text).map(|length| length.as_millis());
             assert_eq!(got.clone().ok(), want, "{text:?}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn cells_hold_the_largest_units() {
+        let cases = [
+            (0, "0s"),
+            (999, "999ms"),
+            (1_999, "1s"),
+            (312_345, "5m12s"),
+            (3_600_000 + 61_000, "1h1m"),
+            (86_400_000, "1d"),
+            (86_400_000 - 1, "23h59m"),
+            (3 * 86_400_000 + 4 * 3_600_000 + 59_000, "3d4h"),
+        ];
+        for (millis, want) in cases {
+            assert_eq!(short(Millis::new(millis)), want);
+        }
+    }
+
+    #[test]
+    fn fences() {
+        let largest = (1_u64 << 63) - 1;
+        assert_eq!(fence(&largest.to_string()).map(Fence::get), Ok(largest));
+        for wrong in ["", "0", "-1", "7-00", "9223372036854775808", "f"] {
+            assert!(fence(wrong).is_err(), "{wrong}");
         }
     }
 

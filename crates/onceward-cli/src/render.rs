@@ -82,7 +82,7 @@ impl Serialize for Failure {
     }
 }
 
-/// The answer for people: the outcome, a line for each field, the body last.
+/// The answer for people: the outcome, a line for each field, the body, what to do now.
 pub(crate) fn lines(answer: &Answer) -> Vec<u8> {
     let mut text = format!("{}\n", answer.outcome);
     let mut body = None;
@@ -116,6 +116,9 @@ pub(crate) fn lines(answer: &Answer) -> Vec<u8> {
         if !body.ends_with('\n') {
             text.push('\n');
         }
+    }
+    if let Some(advice) = answer.advice {
+        let _ = writeln!(text, "\n{advice}");
     }
     text.into_bytes()
 }

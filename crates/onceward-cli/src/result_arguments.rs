@@ -81,6 +81,16 @@ impl OwnedResult {
 }
 
 impl ResultArguments {
+    /// Whether anything of a result was named.
+    pub(crate) fn is_given(&self) -> bool {
+        let Self { body, body_file, no_keep, status, metadata } = self;
+        body.is_some()
+            || body_file.is_some()
+            || *no_keep
+            || status.is_some()
+            || !metadata.is_empty()
+    }
+
     pub(crate) fn reads_stdin(&self) -> bool {
         self.body_file.as_deref().is_some_and(is_stdin)
     }

@@ -27,6 +27,14 @@ pub(crate) struct GetArguments {
     identity: IdentityArguments,
     #[command(flatten)]
     wait: WaitArguments,
+    #[command(flatten)]
+    form: FormArguments,
+}
+
+/// In which form a state is told; wait tells it as get does.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(skip)]
+pub(crate) struct FormArguments {
     /// Write the body to stdout as it is, and nothing else
     #[arg(
         long,
@@ -34,7 +42,7 @@ pub(crate) struct GetArguments {
         value_parser = BoolishValueParser::new(),
         conflicts_with = "json"
     )]
-    body_only: bool,
+    pub(crate) body_only: bool,
 }
 
 /// What get tells: an answer, or with `--body-only` the bytes alone.
@@ -47,15 +55,23 @@ pub(crate) async fn run(client: &Client, arguments: &GetArguments) -> Result<Got
     let key = arguments.identity.scoped_key()?;
     let request = Get { wait: arguments.wait.wait() };
     let outcome = client.get(key.as_ref(), &request).await?;
-    if !arguments.body_only {
+    if !arguments.form.body_only {
         return Ok(Got::Answer(answer(&outcome)));
     }
+    body(outcome).map(Got::Body)
+}
+
+/// The body alone.
+///
+/// # Errors
+/// Whatever state has none.
+pub(crate) fn body(outcome: GetOutcome<Bytes>) -> Result<Bytes, Failure> {
     let GetOutcome::Completed(completed) = outcome else {
         let Answer { exit, outcome, .. } = answer(&outcome);
         return Err(Failure::new(exit, format!("there is no body: the key is {outcome}")));
     };
     match completed.result.body {
-        Body::Kept(body) => Ok(Got::Body(body)),
+        Body::Kept(body) => Ok(body),
         Body::NotKept(why) => Err(Failure::new(
             Exit::NotKept,
             format!(
@@ -66,7 +82,7 @@ pub(crate) async fn run(client: &Client, arguments: &GetArguments) -> Result<Got
     }
 }
 
-fn answer(outcome: &GetOutcome<Bytes>) -> Answer {
+pub(crate) fn answer(outcome: &GetOutcome<Bytes>) -> Answer {
     let told = |exit| Answer::new(exit, outcome.name());
     let text = |fence: &Option<Fence>| Value::from(fence.map(|fence| fence.to_string()));
     match outcome {
