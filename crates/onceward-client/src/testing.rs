@@ -14,7 +14,7 @@
 //!
 //! use onceward_client::testing::{Operation, Outage, TestStore};
 //! use onceward_client::{
-//!     CheckpointError, Client, ExecuteError, Executed, ScopedKeyBuf, fingerprint_of,
+//!     CheckpointError, Client, ExecuteError, Executed, Fingerprint, Key, PayloadFingerprint as _,
 //! };
 //!
 //! /// What the handler does to the world.
@@ -30,10 +30,11 @@
 //!     request_key: &str,
 //!     payload: &str,
 //! ) -> Result<Executed, ExecuteError<CheckpointError>> {
-//!     let key = ScopedKeyBuf::new("customer-7", request_key).expect("a key that we made");
+//!     let key = Key::new(request_key).and_then(|key| key.in_scope("customer-7"));
+//!     let key = key.expect("a key that we made");
 //!     let execution = client.execution().checkpoint_hint(64);
 //!     execution
-//!         .execute(key, fingerprint_of(payload), |run| async move {
+//!         .execute(key, Fingerprint::of(payload), |run| async move {
 //!             if run.checkpoint().is_none() {
 //!                 shop.charges.lock().unwrap().push(run.derived_key());
 //!                 run.save_checkpoint(1, "charged").await?;
