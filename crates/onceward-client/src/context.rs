@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use onceward_core::{
-    Backend, CheckpointOutcome, Checkpointed, Digest, Fence, Millis, Namespace, Refusal,
+    Backend, CheckpointOutcome, Checkpointed, Digest, Fence, Identity, Millis, Namespace, Refusal,
     RenewOutcome, SaveCheckpoint, Token,
 };
 use tokio::time::Instant;
@@ -70,8 +70,12 @@ impl<B: Backend<Bytes = Bytes>> Context<B> {
     /// [`derived_key`].
     #[must_use]
     pub fn derived_key(&self) -> String {
+        derived_key(self.identity())
+    }
+
+    pub(crate) fn identity(&self) -> Identity<'_> {
         let namespace = Namespace::new(&self.claim.namespace).expect("checked when it was set");
-        derived_key(self.claim.key.as_ref().within(namespace))
+        self.claim.key.as_ref().within(namespace)
     }
 
     /// What the predecessor left (S19). Not what this attempt saved.

@@ -73,6 +73,7 @@ mod retry;
 mod run;
 mod schema;
 mod span;
+mod steps;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod typed;
@@ -92,6 +93,11 @@ pub use key::{DeriveError, Key, KeyDerivation};
 pub use outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
 pub use reading::{CODEC_METADATA, ReadError, SCHEMA_METADATA};
 pub use schema::{SCHEMA_TAG_BYTES_MAX, Schema};
+pub use steps::{
+    FAILED_STEP, FAILURE_MESSAGE, FAILURE_MESSAGE_BYTES_MAX, LEDGER_BYTES_MAX, LEDGER_VERSION,
+    NextCall, Run, STEP_NAME_BYTES_MAX, Step, StepContext, StepError, StepFailure, StepRetry,
+    StepSource, Stepped, Stopped, TerminalFailure, compensation_key, step_key,
+};
 pub use typed::{TypedDone, TypedError, TypedExecution, TypedOutput, TypedResult};
 pub use url::PORT_DEFAULT;
 

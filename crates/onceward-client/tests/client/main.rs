@@ -11,6 +11,7 @@ mod logs;
 mod peer;
 mod proxy;
 mod remote;
+mod steps;
 #[cfg(feature = "test-util")]
 mod testing;
 mod typed;

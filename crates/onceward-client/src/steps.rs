@@ -1,0 +1,296 @@
+//! Executions of several steps, each finished step a fact that survives the process.
+//!
+//! A program of steps is an ordinary async function. Each step's result goes into one ledger, and
+//! the ledger is the acquisition's checkpoint (S19). A successor runs the same program: steps in
+//! the ledger give their recorded results without running, and the first that is not there runs.
+//!
+//! ```text
+//!   forward ──every step done──▶ complete with the program's result
+//!      │
+//!      └──a step fails for good──▶ failed, recorded ──▶ compensate the finished steps, last one
+//!                                                       first, each recorded ──▶ complete with
+//!                                                       the failure
+//! ```
+//! Invariants:
+//! 1. A fact, once the store confirmed it, is in every later ledger of the identity: ledgers only
+//!    grow, and so do their ordinals, across successors too (S19).
+//! 2. Facts stand in the order in which they came about, one step after the other: no step starts
+//!    while another is neither a fact nor known to be harmless to repeat.
+//! 3. No step runs while the ledger holds one that this program has not come to, and no program
+//!    is done then: a program that takes another way than its predecessor stops before it acts.
+//! 4. Once a failure is recorded no step runs forward, in this run or in a successor's.
+//! 5. What a program sees of a result is what the ledger holds, so a successor sees the same.
+//! 6. A ledger is never given up: while it holds a fact, or may, the identity is left to its lease
+//!    or put in doubt, and never abandoned as not done, which would end the checkpoint (S3).
+//! 7. No step, no try and no compensation starts once ownership is known to be lost.
+//!
+//! What no ledger can tell is whether a step that was cut off had its effect. It runs again with
+//! the same derived key, and what it calls must take that key for the same call (S18).
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use onceward_core::limits::CHECKPOINT_BYTES_MAX;
+use onceward_core::{Backend, Fingerprint, Policy, ScopedKeyBuf};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use crate::claim::Claim;
+use crate::context::{CheckpointError, Context};
+use crate::error::ClientError;
+use crate::execution::{Execution, OnFailure};
+use crate::identifiers::ShortHash;
+use crate::outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
+use crate::run::Begun;
+
+mod compensate;
+mod error;
+mod failure;
+mod ledger;
+mod name;
+mod progress;
+mod run;
+mod step_context;
+mod step_key;
+mod step_retry;
+
+pub use error::{NextCall, StepError, Stopped};
+pub use failure::{
+    FAILED_STEP, FAILURE_MESSAGE, FAILURE_MESSAGE_BYTES_MAX, StepFailure, StepSource,
+    TerminalFailure,
+};
+pub use ledger::{LEDGER_BYTES_MAX, LEDGER_VERSION};
+pub use name::STEP_NAME_BYTES_MAX;
+pub use run::{Run, Step};
+pub use step_context::StepContext;
+pub use step_key::{compensation_key, step_key};
+pub use step_retry::StepRetry;
+
+use progress::Progress;
+
+/// How an execution of steps ended.
+#[derive(Clone, Eq, PartialEq)]
+pub enum Stepped<T> {
+    /// Every step is done, here or before.
+    Done {
+        /// What the program returned.
+        value: T,
+        /// As stored.
+        done: Done,
+    },
+    /// A step failed for good, here or before, and what had finished is compensated.
+    Failed {
+        /// Which step, and why.
+        failure: TerminalFailure,
+        /// As stored.
+        done: Done,
+    },
+    /// Nothing ran here: any answer of [`Executed`] but work done.
+    NotRun(Executed),
+}
+
+impl<T> fmt::Debug for Stepped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done { done, .. } => f.debug_tuple("Done").field(done).finish(), // S16
+            Self::Failed { failure, .. } => f.debug_tuple("Failed").field(&failure.step).finish(),
+            Self::NotRun(executed) => f.debug_tuple("NotRun").field(executed).finish(),
+        }
+    }
+}
+
+/// Why a run gave no result, and whether the identity may be given up.
+struct Halt {
+    error: StepError,
+    holds_nothing: bool,
+}
+
+impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
+    /// Runs a program of steps unless the key's work is done, running or in doubt; a successor
+    /// goes on where its predecessor stopped.
+    ///
+    /// `program` gets a [`Run`] and awaits [`Run::step`]s one after the other. It must take the
+    /// same way each time, given the same results: what is read from a clock, a random source or
+    /// a database belongs into a step. See `docs/steps.md`.
+    ///
+    /// | what happens | what becomes of the identity |
+    /// |---|---|
+    /// | a step fails for good | finished steps are compensated, last one first, and it completes with the failure: [`Stepped::Failed`], also for every retry |
+    /// | a step fails for now, each time | nothing recorded: as [`Execution::on_failure`] says, free at once unless told; something recorded: left to its lease, and the next call resumes |
+    /// | a compensation fails for now, each time | left to its lease; the next call goes on compensating |
+    /// | a compensation fails for good | in doubt: an operator resolves it |
+    /// | a step panics, the process dies or the future is dropped | left to its lease; the next call resumes |
+    /// | ownership is lost | no further step starts |
+    /// | the ledger cannot be read, or is of a later version | nothing runs; left to its lease |
+    ///
+    /// Resuming takes policy takeover. Under in-doubt the same holds until something fails: then
+    /// a resolver decides, whose verdict ends the ledger too. [`Execution::on_failure`] and
+    /// [`Execution::on_drop`] never release a key with a recorded step.
+    ///
+    /// Unless [`Execution::checkpoint_hint`] says otherwise, 64 KiB are set aside for the ledger,
+    /// of which steps may use [`LEDGER_BYTES_MAX`]; with a smaller hint the store may refuse to
+    /// record a step. The fingerprint must be known at begin.
+    ///
+    /// # Errors
+    /// [`ExecuteError::Work`] holds [`Stopped`]: the [`StepError`], and what the next call finds.
+    ///
+    /// # Panics
+    /// As [`Execution::execute`].
+    pub async fn execute_steps<T, P, F>(
+        &self,
+        key: impl Into<ScopedKeyBuf>,
+        fingerprint: impl Into<Fingerprint>,
+        program: P,
+    ) -> Result<Stepped<T>, ExecuteError<Stopped>>
+    where
+        P: FnOnce(Run<B>) -> F,
+        F: Future<Output = Result<T, StepError>>,
+        T: Serialize + DeserializeOwned,
+    {
+        let (key, fingerprint) = (key.into(), fingerprint.into());
+        if fingerprint == Fingerprint::Later {
+            return Err(ExecuteError::NotRun(ClientError::BadInput {
+                field: "fingerprint".to_owned(),
+                message: "fingerprint is still to come: steps need it at begin, for no checkpoint is taken before (S9)".to_owned(),
+            }));
+        }
+        let span = tracing::debug_span!("execute_steps", key = %ShortHash(key.as_ref()));
+        let running = async {
+            match self.for_steps().acquire(key, fingerprint).await {
+                Ok(Begun::Claimed(claim)) => self.run_steps(claim, program).await,
+                Ok(Begun::Answered(answer)) => read(answer),
+                Err(error) => Err(ExecuteError::NotRun(error)),
+            }
+        };
+        running.instrument(span).await
+    }
+
+    /// These settings, but for what would end a ledger (invariant 6): what becomes of the
+    /// identity after an error is decided in [`Self::run_steps`].
+    fn for_steps(&self) -> Self {
+        let mut execution = self.clone();
+        execution.on_failure = Some(OnFailure::Leave);
+        if self.drop_does() == OnFailure::Release {
+            execution.on_drop = Some(OnFailure::Leave);
+        }
+        if self.checkpoint_hint == 0 {
+            execution.checkpoint_hint = CHECKPOINT_BYTES_MAX;
+        }
+        execution
+    }
+
+    async fn run_steps<T, P, F>(
+        &self,
+        claim: Arc<Claim<B>>,
+        program: P,
+    ) -> Result<Stepped<T>, ExecuteError<Stopped>>
+    where
+        P: FnOnce(Run<B>) -> F,
+        F: Future<Output = Result<T, StepError>>,
+        T: Serialize + DeserializeOwned,
+    {
+        let work = |context| run_program(context, program);
+        let halt = match self.for_steps().run(Arc::clone(&claim), work).await {
+            Ok(executed) => return read(executed),
+            Err(ExecuteError::Work(halt)) => halt,
+            Err(ExecuteError::LostOwnership { why, result }) => {
+                return Err(ExecuteError::LostOwnership { why, result });
+            }
+            Err(ExecuteError::NotStored { cause, result }) => {
+                return Err(ExecuteError::NotStored { cause, result });
+            }
+            Err(ExecuteError::NotRun(error)) => return Err(ExecuteError::NotRun(error)),
+        };
+        let end = self.end_of(&halt);
+        if let Some(certainty) = end.certainty() {
+            claim.abandon(certainty).await;
+        }
+        let next = if is_another_owners(&halt.error) {
+            NextCall::AsItsOwnerDecides
+        } else {
+            match end {
+                OnFailure::Release => NextCall::StartsAnew,
+                OnFailure::InDoubt => NextCall::InDoubt,
+                OnFailure::Leave if self.policy == Policy::InDoubt => NextCall::InDoubt,
+                OnFailure::Leave => NextCall::Resumes {
+                    after: claim.lease_until().saturating_duration_since(Instant::now()).into(),
+                },
+            }
+        };
+        Err(ExecuteError::Work(Stopped { error: halt.error, next }))
+    }
+
+    /// What becomes of the identity after a run that gave no result.
+    fn end_of(&self, halt: &Halt) -> OnFailure {
+        match (&halt.error, self.failure_does()) {
+            (error, _) if is_another_owners(error) => OnFailure::Leave,
+            (StepError::LedgerVersion { .. } | StepError::LedgerUnreadable { .. }, _) => {
+                OnFailure::Leave
+            }
+            (StepError::CompensationFailed { .. }, _) => OnFailure::InDoubt,
+            (_, OnFailure::Release) if !halt.holds_nothing => OnFailure::Leave,
+            (_, does) => does,
+        }
+    }
+}
+
+/// Whether the store said that another owns the identity, or nobody.
+const fn is_another_owners(error: &StepError) -> bool {
+    matches!(
+        error,
+        StepError::Lost { why: Lost::Fenced | Lost::Gone | Lost::Conflict | Lost::Mismatch, .. }
+            | StepError::NotRecorded { cause: CheckpointError::Lost(_), .. }
+    )
+}
+
+async fn run_program<T, P, F, B>(context: Context<B>, program: P) -> Result<ExecutionResult, Halt>
+where
+    P: FnOnce(Run<B>) -> F,
+    F: Future<Output = Result<T, StepError>>,
+    T: Serialize,
+    B: Backend<Bytes = Bytes> + 'static,
+{
+    let progress = match Progress::new(context) {
+        Ok(progress) => Arc::new(progress),
+        Err(error) => return Err(Halt { error, holds_nothing: false }),
+    };
+    let returned = program(Run::new(Arc::clone(&progress))).await;
+    let result = match progress.failure() {
+        Some(failure) => {
+            compensate::all(&progress, returned.err()).await.map(|()| failure.to_result())
+        }
+        None => returned.and_then(|value| {
+            progress.check_done()?;
+            encode(&value)
+        }),
+    };
+    progress.end(); // For a run that the program let out.
+    result.map_err(|error| Halt { error, holds_nothing: progress.holds_nothing() })
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<ExecutionResult, StepError> {
+    let body = serde_json::to_vec(value)
+        .map_err(|error| StepError::Encode { message: ledger::fault(&error) })?;
+    Ok(body.into())
+}
+
+fn read<T: DeserializeOwned>(executed: Executed) -> Result<Stepped<T>, ExecuteError<Stopped>> {
+    let done = match executed.into_done() {
+        Ok(done) => done,
+        Err(other) => return Ok(Stepped::NotRun(other)),
+    };
+    if let Some(failure) = TerminalFailure::of(&done) {
+        return Ok(Stepped::Failed { failure, done });
+    }
+    let body = done.body().map(|body| &body[..]).unwrap_or_default();
+    match serde_json::from_slice(body) {
+        Ok(value) => Ok(Stepped::Done { value, done }),
+        Err(error) => {
+            Err(ExecuteError::NotRun(ClientError::Protocol { message: ledger::fault(&error) }))
+        }
+    }
+}
