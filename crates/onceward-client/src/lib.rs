@@ -96,7 +96,7 @@ pub use schema::{SCHEMA_TAG_BYTES_MAX, Schema};
 pub use steps::{
     FAILED_STEP, FAILURE_MESSAGE, FAILURE_MESSAGE_BYTES_MAX, LEDGER_BYTES_MAX, LEDGER_VERSION,
     NextCall, Run, STEP_NAME_BYTES_MAX, Step, StepContext, StepError, StepFailure, StepRetry,
-    StepSource, Stepped, Stopped, TerminalFailure, compensation_key, step_key,
+    StepSource, StepsDone, Stopped, TerminalFailure, compensation_key, step_key,
 };
 pub use typed::{TypedDone, TypedError, TypedExecution, TypedOutput, TypedResult};
 pub use url::PORT_DEFAULT;

@@ -34,18 +34,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use onceward_core::limits::CHECKPOINT_BYTES_MAX;
 use onceward_core::{Backend, Fingerprint, Policy, ScopedKeyBuf};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::claim::Claim;
+use crate::codec::{CodecError, Json};
 use crate::context::{CheckpointError, Context};
 use crate::error::ClientError;
 use crate::execution::{Execution, OnFailure};
 use crate::identifiers::ShortHash;
 use crate::outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
 use crate::run::Begun;
+use crate::schema::Schema;
+use crate::typed::{TypedError, TypedOutput};
 
 mod compensate;
 mod error;
@@ -72,34 +74,24 @@ pub use step_retry::StepRetry;
 
 use progress::Progress;
 
-/// How an execution of steps ended.
+/// Work of several steps that is done: every step, or what a failure left to be undone.
 #[derive(Clone, Eq, PartialEq)]
-pub enum Stepped<T> {
-    /// Every step is done, here or before.
-    Done {
-        /// What the program returned.
-        value: T,
-        /// As stored.
-        done: Done,
-    },
-    /// A step failed for good, here or before, and what had finished is compensated.
-    Failed {
-        /// Which step, and why.
-        failure: TerminalFailure,
-        /// As stored.
-        done: Done,
-    },
-    /// Nothing ran here: any answer of [`Executed`] but work done.
-    NotRun(Executed),
+pub struct StepsDone<T> {
+    /// What the program returned, as it reads back from what is stored; or which step failed for
+    /// good, in which case what had finished before it is compensated. The same for every retry.
+    pub outcome: Result<T, TerminalFailure>,
+    /// The rest: status, metadata, whether it was done before.
+    pub done: Done,
 }
 
-impl<T> fmt::Debug for Stepped<T> {
+/// `Debug` shows no value and no message (S16).
+impl<T> fmt::Debug for StepsDone<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Done { done, .. } => f.debug_tuple("Done").field(done).finish(), // S16
-            Self::Failed { failure, .. } => f.debug_tuple("Failed").field(&failure.step).finish(),
-            Self::NotRun(executed) => f.debug_tuple("NotRun").field(executed).finish(),
-        }
+        let failed_step = self.outcome.as_ref().err().map(|failure| &failure.step);
+        f.debug_struct("StepsDone")
+            .field("failed_step", &failed_step)
+            .field("done", &self.done)
+            .finish_non_exhaustive()
     }
 }
 
@@ -119,7 +111,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
     ///
     /// | what happens | what becomes of the identity |
     /// |---|---|
-    /// | a step fails for good | finished steps are compensated, last one first, and it completes with the failure: [`Stepped::Failed`], also for every retry |
+    /// | a step fails for good | finished steps are compensated, last one first, and it completes with the failure: [`StepsDone::outcome`] is `Err`, for every retry too |
     /// | a step fails for now, each time | nothing recorded: as [`Execution::on_failure`] says, free at once unless told; something recorded: left to its lease, and the next call resumes |
     /// | a compensation fails for now, each time | left to its lease; the next call goes on compensating |
     /// | a compensation fails for good | in doubt: an operator resolves it |
@@ -135,35 +127,40 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
     /// of which steps may use [`LEDGER_BYTES_MAX`]; with a smaller hint the store may refuse to
     /// record a step. The fingerprint must be known at begin.
     ///
+    /// The program's value is stored as [`Execution::execute_typed`] stores one: as JSON, with its
+    /// schema's tag.
+    ///
     /// # Errors
-    /// [`ExecuteError::Work`] holds [`Stopped`]: the [`StepError`], and what the next call finds.
+    /// See [`TypedError`]; its [`ExecuteError::Work`] holds [`Stopped`]: the [`StepError`], and
+    /// what the next call finds.
     ///
     /// # Panics
     /// As [`Execution::execute`].
-    pub async fn execute_steps<T, P, F>(
+    pub async fn execute_steps<P, F, O>(
         &self,
         key: impl Into<ScopedKeyBuf>,
         fingerprint: impl Into<Fingerprint>,
         program: P,
-    ) -> Result<Stepped<T>, ExecuteError<Stopped>>
+    ) -> Result<Executed<StepsDone<O::Value>>, TypedError<O::Value, Stopped>>
     where
         P: FnOnce(Run<B>) -> F,
-        F: Future<Output = Result<T, StepError>>,
-        T: Serialize + DeserializeOwned,
+        F: Future<Output = Result<O, StepError>>,
+        O: TypedOutput,
     {
         let (key, fingerprint) = (key.into(), fingerprint.into());
         if fingerprint == Fingerprint::Later {
-            return Err(ExecuteError::NotRun(ClientError::BadInput {
+            let bad = ClientError::BadInput {
                 field: "fingerprint".to_owned(),
                 message: "fingerprint is still to come: steps need it at begin, for no checkpoint is taken before (S9)".to_owned(),
-            }));
+            };
+            return Err(ExecuteError::NotRun(bad).into());
         }
         let span = tracing::debug_span!("execute_steps", key = %ShortHash(key.as_ref()));
         let running = async {
             match self.for_steps().acquire(key, fingerprint).await {
                 Ok(Begun::Claimed(claim)) => self.run_steps(claim, program).await,
-                Ok(Begun::Answered(answer)) => read(answer),
-                Err(error) => Err(ExecuteError::NotRun(error)),
+                Ok(Begun::Answered(answer)) => answer.try_map(read),
+                Err(error) => Err(ExecuteError::NotRun(error).into()),
             }
         };
         running.instrument(span).await
@@ -183,28 +180,42 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         execution
     }
 
-    async fn run_steps<T, P, F>(
+    async fn run_steps<P, F, O>(
         &self,
         claim: Arc<Claim<B>>,
         program: P,
-    ) -> Result<Stepped<T>, ExecuteError<Stopped>>
+    ) -> Result<Executed<StepsDone<O::Value>>, TypedError<O::Value, Stopped>>
     where
         P: FnOnce(Run<B>) -> F,
-        F: Future<Output = Result<T, StepError>>,
-        T: Serialize + DeserializeOwned,
+        F: Future<Output = Result<O, StepError>>,
+        O: TypedOutput,
     {
-        let work = |context| run_program(context, program);
-        let halt = match self.for_steps().run(Arc::clone(&claim), work).await {
-            Ok(executed) => return read(executed),
-            Err(ExecuteError::Work(halt)) => halt,
+        let mut unencoded = None;
+        let work = |context| run_program(context, program, &mut unencoded);
+        let ran = self.for_steps().run(Arc::clone(&claim), work).await;
+        let executed = match ran {
+            Ok(executed) => executed,
+            Err(ExecuteError::Work(halt)) => {
+                return Err(ExecuteError::Work(self.stop(&claim, halt).await).into());
+            }
             Err(ExecuteError::LostOwnership { why, result }) => {
-                return Err(ExecuteError::LostOwnership { why, result });
+                return Err(ExecuteError::LostOwnership { why, result }.into());
             }
             Err(ExecuteError::NotStored { cause, result }) => {
-                return Err(ExecuteError::NotStored { cause, result });
+                return Err(ExecuteError::NotStored { cause, result }.into());
             }
-            Err(ExecuteError::NotRun(error)) => return Err(ExecuteError::NotRun(error)),
+            Err(ExecuteError::NotRun(error)) => return Err(ExecuteError::NotRun(error).into()),
         };
+        if let Some((why, value)) = unencoded
+            && let Executed::Ran(done) = executed
+        {
+            return Err(TypedError::NotEncoded { why, value, done: Box::new(done) });
+        }
+        executed.try_map(read)
+    }
+
+    /// Gives the identity up as far as that loses nothing (invariant 6).
+    async fn stop(&self, claim: &Claim<B>, halt: Halt) -> Stopped {
         let end = self.end_of(&halt);
         if let Some(certainty) = end.certainty() {
             claim.abandon(certainty).await;
@@ -221,7 +232,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
                 },
             }
         };
-        Err(ExecuteError::Work(Stopped { error: halt.error, next }))
+        Stopped { error: halt.error, next }
     }
 
     /// What becomes of the identity after a run that gave no result.
@@ -247,11 +258,16 @@ const fn is_another_owners(error: &StepError) -> bool {
     )
 }
 
-async fn run_program<T, P, F, B>(context: Context<B>, program: P) -> Result<ExecutionResult, Halt>
+/// Leaves in `unencoded` a value that has no JSON.
+async fn run_program<P, F, O, B>(
+    context: Context<B>,
+    program: P,
+    unencoded: &mut Option<(CodecError, O::Value)>,
+) -> Result<ExecutionResult, Halt>
 where
     P: FnOnce(Run<B>) -> F,
-    F: Future<Output = Result<T, StepError>>,
-    T: Serialize,
+    F: Future<Output = Result<O, StepError>>,
+    O: TypedOutput,
     B: Backend<Bytes = Bytes> + 'static,
 {
     let progress = match Progress::new(context) {
@@ -261,36 +277,27 @@ where
     let returned = program(Run::new(Arc::clone(&progress))).await;
     let result = match progress.failure() {
         Some(failure) => {
-            compensate::all(&progress, returned.err()).await.map(|()| failure.to_result())
+            let compensated = compensate::all(&progress, returned.err()).await;
+            compensated.map(|()| failure.to_result())
         }
-        None => returned.and_then(|value| {
+        None => returned.and_then(|output| {
             progress.check_done()?;
-            encode(&value)
+            let output = output.into_result();
+            let (result, fault) = output.encode(&Json);
+            *unencoded = fault.map(|why| (why, output.value));
+            Ok(result)
         }),
     };
     progress.end(); // For a run that the program let out.
     result.map_err(|error| Halt { error, holds_nothing: progress.holds_nothing() })
 }
 
-fn encode<T: Serialize>(value: &T) -> Result<ExecutionResult, StepError> {
-    let body = serde_json::to_vec(value)
-        .map_err(|error| StepError::Encode { message: ledger::fault(&error) })?;
-    Ok(body.into())
-}
-
-fn read<T: DeserializeOwned>(executed: Executed) -> Result<Stepped<T>, ExecuteError<Stopped>> {
-    let done = match executed.into_done() {
-        Ok(done) => done,
-        Err(other) => return Ok(Stepped::NotRun(other)),
-    };
+fn read<T: Schema + DeserializeOwned>(done: Done) -> Result<StepsDone<T>, TypedError<T, Stopped>> {
     if let Some(failure) = TerminalFailure::of(&done) {
-        return Ok(Stepped::Failed { failure, done });
+        return Ok(StepsDone { outcome: Err(failure), done });
     }
-    let body = done.body().map(|body| &body[..]).unwrap_or_default();
-    match serde_json::from_slice(body) {
-        Ok(value) => Ok(Stepped::Done { value, done }),
-        Err(error) => {
-            Err(ExecuteError::NotRun(ClientError::Protocol { message: ledger::fault(&error) }))
-        }
+    match done.decode() {
+        Ok(value) => Ok(StepsDone { outcome: Ok(value), done }),
+        Err(why) => Err(TypedError::Unreadable { why, done: Box::new(done) }),
     }
 }

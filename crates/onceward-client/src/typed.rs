@@ -169,7 +169,7 @@ pub struct TypedResult<T> {
     status: u16,
     /// Invariant: leaves room for codec and schema.
     metadata: MetadataBuf,
-    value: T,
+    pub(crate) value: T,
 }
 
 /// What codec and schema take of a result's metadata at most, names included.
@@ -209,7 +209,7 @@ impl<T> TypedResult<T> {
 impl<T: Schema + Serialize> TypedResult<T> {
     /// The result to store. A value that does not encode is done all the same: its body is
     /// declined (S12), never the work abandoned as not done.
-    fn encode<C: Codec>(&self, codec: &C) -> (ExecutionResult, Option<CodecError>) {
+    pub(crate) fn encode<C: Codec>(&self, codec: &C) -> (ExecutionResult, Option<CodecError>) {
         // First, so that they outlive a body that is not kept (S12).
         let mut metadata = MetadataBuf::new();
         let labels = [

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use onceward_core::Backend;
 
 use super::error::StepError;
-use super::progress::{Compensation, Progress};
+use super::progress::{Compensation, Progress, ToUndo};
 use super::run::{Tried, tried};
 
 /// Compensates every finished step that is not compensated yet, last one first, recording each.
@@ -20,7 +20,7 @@ pub(super) async fn all<B: Backend<Bytes = Bytes> + 'static>(
         return Err(returned.unwrap_or(open));
     }
     loop {
-        let (step, result, compensation) = match progress.next_to_undo() {
+        let ToUndo { step, result, compensation } = match progress.next_to_undo() {
             Ok(Some(next)) => next,
             Ok(None) => return Ok(()),
             Err(missing) => {

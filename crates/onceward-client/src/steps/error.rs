@@ -114,11 +114,6 @@ pub enum StepError {
     },
     /// The run ended at an earlier error. The step did not run.
     Ended,
-    /// The program's result does not turn into JSON.
-    Encode {
-        /// What kind of fault.
-        message: String,
-    },
 }
 
 impl StepError {
@@ -141,8 +136,7 @@ impl StepError {
             | Self::ResultUnreadable { .. }
             | Self::LedgerVersion { .. }
             | Self::LedgerUnreadable { .. }
-            | Self::Ended
-            | Self::Encode { .. } => false,
+            | Self::Ended => false,
         }
     }
 }
@@ -204,9 +198,6 @@ impl fmt::Display for StepError {
                 write!(f, "step {step} did not start, for ownership is lost: {why}")
             }
             Self::Ended => f.write_str("the run ended at an earlier error: no further step starts"),
-            Self::Encode { message } => {
-                write!(f, "the program's result does not turn into JSON: {message}")
-            }
         }
     }
 }

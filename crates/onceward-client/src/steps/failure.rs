@@ -93,17 +93,15 @@ impl TerminalFailure {
         ExecutionResult::from(()).with_metadata(metadata)
     }
 
-    /// What [`Self::to_result`] stored; `None` if the result is no failure.
+    /// What [`Self::to_result`] stored; `None` if the result is no failure. A value's result has
+    /// its codec first, so no metadata of the program's can be taken for a failure.
     pub(super) fn of(done: &Done) -> Option<Self> {
-        let pairs = done.metadata().ok()?.pairs();
-        let value = |name: &str| {
-            let found = pairs.clone().find(|(pair, _)| *pair == name.as_bytes());
-            found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+        let mut pairs = done.metadata().ok()?.pairs();
+        let mut value = |name: &str| {
+            let (_, value) = pairs.next().filter(|(pair, _)| *pair == name.as_bytes())?;
+            Some(String::from_utf8_lossy(value).into_owned())
         };
-        Some(Self {
-            step: value(FAILED_STEP)?,
-            message: value(FAILURE_MESSAGE).unwrap_or_default(),
-        })
+        Some(Self { step: value(FAILED_STEP)?, message: value(FAILURE_MESSAGE)? })
     }
 }
 

@@ -63,6 +63,13 @@ enum Reached<B> {
     Passed(Option<Compensation<B>>),
 }
 
+/// A fact to be compensated.
+pub(super) struct ToUndo<B> {
+    pub(super) step: String,
+    pub(super) result: Box<RawValue>,
+    pub(super) compensation: Compensation<B>,
+}
+
 /// What a step finds.
 pub(super) enum Arrival<B> {
     /// A predecessor finished it.
@@ -207,9 +214,7 @@ impl<B: Backend<Bytes = Bytes>> Progress<B> {
     }
 
     /// The last fact that is still to be compensated, with what the program gave for it.
-    pub(super) fn next_to_undo(
-        &self,
-    ) -> Result<Option<(String, Box<RawValue>, Compensation<B>)>, StepError> {
+    pub(super) fn next_to_undo(&self) -> Result<Option<ToUndo<B>>, StepError> {
         let mut state = self.state();
         let state = &mut *state;
         let Some(failed) = &mut state.ledger.failed else { return Ok(None) };
@@ -222,7 +227,8 @@ impl<B: Backend<Bytes = Bytes>> Progress<B> {
             return match &mut state.reached[at] {
                 Reached::Passed(compensation) if compensation.is_some() => {
                     let compensation = compensation.take().expect("just seen");
-                    Ok(Some((fact.name.clone(), fact.result.clone(), compensation)))
+                    let (step, result) = (fact.name.clone(), fact.result.clone());
+                    Ok(Some(ToUndo { step, result, compensation }))
                 }
                 Reached::NotYet | Reached::Passed(_) => {
                     Err(StepError::NoCompensation { step: fact.name.clone() })

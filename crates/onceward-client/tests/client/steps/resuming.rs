@@ -1,6 +1,7 @@
 //! Steps run once, are skipped by a successor, and give it what they gave.
 
 use onceward_client::*;
+use serde::{Deserialize, Serialize};
 
 use super::scene::{Diary, Scene, key};
 
@@ -14,7 +15,7 @@ async fn act(diary: Diary, context: StepContext, crash: bool) -> Result<u32, Ste
 }
 
 /// Three steps; crashes in step `crash_in`. Returns the attempts that ran them.
-async fn book(scene: &Scene, crash_in: Option<&str>) -> Result<Stepped<Vec<u32>>, Error> {
+async fn book(scene: &Scene, crash_in: Option<&str>) -> Answer {
     let diary = &scene.diary;
     let program = async |mut run: Run| {
         let mut ran_by = Vec::new();
@@ -25,12 +26,20 @@ async fn book(scene: &Scene, crash_in: Option<&str>) -> Result<Stepped<Vec<u32>>
         if crash_in == Some("end") {
             diary.crash_here().await;
         }
-        Ok(ran_by)
+        Ok(RanBy(ran_by))
     };
     scene.client.execution().execute_steps(key(), Fingerprint::None, program).await
 }
 
-type Error = ExecuteError<Stopped>;
+type Answer = Result<Executed<StepsDone<RanBy>>, TypedError<RanBy, Stopped>>;
+
+/// The attempts that ran the steps.
+#[derive(Debug, Deserialize, Eq, PartialEq, Serialize)]
+struct RanBy(Vec<u32>);
+
+impl Schema for RanBy {
+    const TAG: &'static str = "ran-by/1";
+}
 
 fn steps_key(step: &str) -> String {
     let namespace = Namespace::new("orders").unwrap();
@@ -41,15 +50,13 @@ fn steps_key(step: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn steps_run_once_and_a_retry_gets_the_result() {
     let scene = Scene::new();
-    let first = book(&scene, None).await.unwrap();
-    let Stepped::Done { value, done } = first else { panic!("{first:?}") };
-    assert_eq!((value, done.replayed), (vec![1, 1, 1], false));
+    let StepsDone { outcome, done } = book(&scene, None).await.unwrap().into_done().unwrap();
+    assert_eq!((outcome, done.replayed), (Ok(RanBy(vec![1, 1, 1])), false));
     let all = ["truck", "ferry", "driver"].map(steps_key);
     assert_eq!(scene.diary.take(), all);
 
-    let retry = book(&scene, None).await.unwrap();
-    let Stepped::Done { value, done } = retry else { panic!("{retry:?}") };
-    assert_eq!((value, done.replayed), (vec![1, 1, 1], true));
+    let StepsDone { outcome, done } = book(&scene, None).await.unwrap().into_done().unwrap();
+    assert_eq!((outcome, done.replayed), (Ok(RanBy(vec![1, 1, 1])), true));
     assert!(scene.diary.take().is_empty(), "a retry runs nothing");
 }
 
@@ -67,9 +74,8 @@ async fn a_successor_skips_what_is_finished_and_keeps_the_derived_key_s18_s19() 
         scene.crash(book(&scene, Some(crash_in))).await;
         let started = (finished + 1).min(3);
         assert_eq!(scene.diary.take(), all[..started], "{crash_in}: first run");
-        let second = book(&scene, None).await.unwrap();
-        let Stepped::Done { value, done } = second else { panic!("{second:?}") };
-        assert_eq!(value, want, "{crash_in}: recorded results");
+        let StepsDone { outcome, done } = book(&scene, None).await.unwrap().into_done().unwrap();
+        assert_eq!(outcome, Ok(RanBy(want)), "{crash_in}: recorded results");
         assert_eq!((done.attempt_number, done.replayed), (2, false), "{crash_in}");
         assert_eq!(scene.diary.take(), all[finished..], "{crash_in}: same keys, only the rest");
     }
@@ -81,9 +87,8 @@ async fn the_ledger_goes_on_through_many_successors_s19() {
     for crash_in in ["truck", "truck", "ferry", "driver", "driver", "end"] {
         scene.crash(book(&scene, Some(crash_in))).await;
     }
-    let last = book(&scene, None).await.unwrap();
-    let Stepped::Done { value, done } = last else { panic!("{last:?}") };
-    assert_eq!((value, done.attempt_number), (vec![3, 4, 6], 7));
+    let StepsDone { outcome, done } = book(&scene, None).await.unwrap().into_done().unwrap();
+    assert_eq!((outcome, done.attempt_number), (Ok(RanBy(vec![3, 4, 6])), 7));
     let ran = ["truck", "truck", "truck", "ferry", "ferry", "driver", "driver", "driver"];
     assert_eq!(scene.diary.take(), ran.map(steps_key));
 }
@@ -94,14 +99,15 @@ async fn answers_that_are_no_acquisition_run_nothing_s1() {
     let begin = Begin::new(Fingerprint::None, attempt_id());
     scene.client.begin(key().as_ref(), &begin).await.unwrap();
     let answer = book(&scene, None).await.unwrap();
-    let Stepped::NotRun(Executed::InProgress { .. }) = answer else { panic!("{answer:?}") };
+    let Executed::InProgress { .. } = answer else { panic!("{answer:?}") };
 
     let later = scene
         .client
         .execution()
         .execute_steps(key(), Fingerprint::Later, async |_: Run| Ok(()))
         .await;
-    let Err(ExecuteError::NotRun(ClientError::BadInput { field, .. })) = later else {
+    let Err(TypedError::Execute(ExecuteError::NotRun(ClientError::BadInput { field, .. }))) = later
+    else {
         panic!("{later:?}")
     };
     assert_eq!(field, "fingerprint", "no checkpoint is taken before it is bound (S9)");
