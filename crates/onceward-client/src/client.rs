@@ -145,8 +145,8 @@ impl Client {
 
     /// The key for calls downstream on behalf of `key`; see [`derived_key`].
     #[must_use]
-    pub fn derived_key(&self, key: ScopedKey<'_>) -> String {
-        derived_key(self.identity(key))
+    pub fn derived_key<'k>(&'k self, key: impl Into<ScopedKey<'k>>) -> String {
+        derived_key(self.identity(key.into()))
     }
 
     /// Executions with settings of their own.
@@ -230,11 +230,12 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`], here and below.
-    pub async fn begin(
+    pub async fn begin<'k>(
         &self,
-        key: ScopedKey<'_>,
+        key: impl Into<ScopedKey<'k>>,
         request: &Begin,
     ) -> Result<BeginOutcome<Bytes>, ClientError> {
+        let key = key.into();
         match &self.inner.store {
             Kind::Embedded(embedded) => embedded.begin(self.identity(key), request).await,
             Kind::Remote(remote) => {
@@ -251,11 +252,12 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn get(
+    pub async fn get<'k>(
         &self,
-        key: ScopedKey<'_>,
+        key: impl Into<ScopedKey<'k>>,
         request: &Get,
     ) -> Result<GetOutcome<Bytes>, ClientError> {
+        let key = key.into();
         match &self.inner.store {
             Kind::Embedded(embedded) => embedded.get(self.identity(key), request).await,
             Kind::Remote(remote) => {
@@ -328,11 +330,12 @@ macro_rules! operations {
             ///
             /// # Errors
             /// See [`ClientError`].
-            pub async fn $name(
+            pub async fn $name<'k>(
                 &self,
-                key: ScopedKey<'_>,
+                key: impl Into<ScopedKey<'k>>,
                 request: &$request,
             ) -> Result<$outcome, ClientError> {
+                let key = key.into();
                 match &self.inner.store {
                     Kind::Embedded(embedded) => {
                         Ok(embedded.store.$store(self.identity(key), request)?.value)

@@ -15,7 +15,7 @@
 //!
 //! // The first request runs the work ...
 //! let first = client
-//!     .execute(key.clone(), Fingerprint::of(payload), |run| async move {
+//!     .execute(&key, Fingerprint::of(payload), |run| async move {
 //!         // ... and hands this key to any system downstream that takes one.
 //!         let _downstream_key = run.derived_key();
 //!         Ok::<_, std::io::Error>((201, "order 1"))
@@ -25,7 +25,7 @@
 //!
 //! // ... its retry does not, and gets the same result.
 //! let retry = client
-//!     .execute(key.clone(), Fingerprint::of(payload), |_| async {
+//!     .execute(&key, Fingerprint::of(payload), |_| async {
 //!         Err::<(), _>(std::io::Error::other("this is not run"))
 //!     })
 //!     .await?;
@@ -43,6 +43,8 @@
 //! # }
 //! ```
 //!
+//! A [`Key`] is generated, taken from the caller, or derived from what is intended, and gets a scope
+//! before it is used; [`PayloadFingerprint`] makes fingerprints of bytes, of JSON and of fields.
 //! [`Client::execute`] is the main road; [`Execution`] has its settings and says what happens to
 //! work that errs, panics, is dropped, loses its lease or finds the store unavailable. The single
 //! operations are methods of [`Client`], and its `Backend` is the port that middleware knows.

@@ -344,6 +344,13 @@ impl<E> ExecuteError<E> {
     }
 }
 
+/// A key or scope that breaks its bound: nothing ran. So `?` makes keys inside a handler.
+impl<E> From<BadInput> for ExecuteError<E> {
+    fn from(bad: BadInput) -> Self {
+        Self::NotRun(bad.into())
+    }
+}
+
 impl<E: fmt::Display> fmt::Display for ExecuteError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

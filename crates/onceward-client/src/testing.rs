@@ -30,8 +30,7 @@
 //!     request_key: &str,
 //!     payload: &str,
 //! ) -> Result<Executed, ExecuteError<CheckpointError>> {
-//!     let key = Key::new(request_key).and_then(|key| key.in_scope("customer-7"));
-//!     let key = key.expect("a key that we made");
+//!     let key = Key::new(request_key)?.in_scope("customer-7")?;
 //!     let execution = client.execution().checkpoint_hint(64);
 //!     execution
 //!         .execute(key, Fingerprint::of(payload), |run| async move {

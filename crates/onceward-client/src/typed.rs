@@ -310,6 +310,13 @@ impl<T, E> From<ExecuteError<E>> for TypedError<T, E> {
     }
 }
 
+/// As for [`ExecuteError`]: nothing ran.
+impl<T, E> From<BadInput> for TypedError<T, E> {
+    fn from(bad: BadInput) -> Self {
+        Self::Execute(bad.into())
+    }
+}
+
 /// `Debug` shows no value (S16).
 impl<T, E: fmt::Debug> fmt::Debug for TypedError<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -140,6 +140,19 @@ impl From<ScopedKey<'_>> for ScopedKeyBuf {
     }
 }
 
+/// A copy, so that what takes `impl Into<ScopedKeyBuf>` takes a key that is still needed.
+impl From<&Self> for ScopedKeyBuf {
+    fn from(owned: &Self) -> Self {
+        owned.clone()
+    }
+}
+
+impl<'a> From<&'a ScopedKeyBuf> for ScopedKey<'a> {
+    fn from(owned: &'a ScopedKeyBuf) -> Self {
+        owned.as_ref()
+    }
+}
+
 impl fmt::Debug for ScopedKeyBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_ref().fmt(f)

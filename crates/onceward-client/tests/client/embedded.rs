@@ -66,15 +66,15 @@ async fn a_silent_owner_is_taken_over_with_its_checkpoint_s8_s19() {
     let mut begin = Begin::new(Fingerprint::None, attempt_id());
     begin.lease = Millis::new(150);
     begin.checkpoint_hint = 16;
-    let begun = client.begin(scoped.as_ref(), &begin).await.unwrap();
+    let begun = client.begin(&scoped, &begin).await.unwrap();
     let BeginOutcome::Acquired(silent) = begun else { panic!("{begun:?}") };
     let half = SaveCheckpoint { token: silent.token, ordinal: 1, bytes: b"half" };
-    client.checkpoint(scoped.as_ref(), &half).await.unwrap();
+    client.checkpoint(&scoped, &half).await.unwrap();
 
     let executed = client
         .execution()
         .wait(Duration::from_secs(10))
-        .execute(scoped.clone(), Fingerprint::None, async |run: Context| {
+        .execute(&scoped, Fingerprint::None, async |run: Context| {
             assert_eq!(run.attempt_number(), 2);
             assert!(run.fence() > silent.token.fence, "S4");
             let left = run.checkpoint().expect("handed over");
@@ -86,7 +86,7 @@ async fn a_silent_owner_is_taken_over_with_its_checkpoint_s8_s19() {
     assert_eq!(executed.name(), "ran");
     let late =
         Complete { token: silent.token, result: ResultRef::of(0, b"first"), fingerprint: None };
-    let outcome = client.complete(scoped.as_ref(), &late).await.unwrap();
+    let outcome = client.complete(&scoped, &late).await.unwrap();
     assert_eq!(outcome, CompleteOutcome::Fenced, "S4");
 }
 
@@ -126,7 +126,7 @@ async fn a_dropped_wait_leaves_no_waiter_s10() {
 pub(crate) async fn a_dropped_wait_leaves_nothing(client: &Client) {
     let scoped = key("held");
     let begin = Begin::new(Fingerprint::None, attempt_id());
-    let held = client.begin(scoped.as_ref(), &begin).await.unwrap();
+    let held = client.begin(&scoped, &begin).await.unwrap();
     assert_eq!(held.name(), "acquired");
     let wait = Millis::from_secs(50);
     let waiting: Vec<_> = (0..10)
@@ -136,10 +136,7 @@ pub(crate) async fn a_dropped_wait_leaves_nothing(client: &Client) {
                 let mut begin = Begin::new(Fingerprint::None, attempt_id());
                 begin.wait = wait;
                 let get = Get { wait };
-                tokio::join!(
-                    client.begin(scoped.as_ref(), &begin),
-                    client.get(scoped.as_ref(), &get)
-                )
+                tokio::join!(client.begin(&scoped, &begin), client.get(&scoped, &get))
             })
         })
         .collect();
@@ -166,7 +163,7 @@ async fn an_execution_dropped_under_policy_in_doubt_is_in_doubt_at_once_s8() {
     }
     let scoped = key("cut-off");
     until("in doubt", async || {
-        let outcome = client.get(scoped.as_ref(), &Get::default()).await.unwrap();
+        let outcome = client.get(&scoped, &Get::default()).await.unwrap();
         outcome.name() == "in_doubt"
     })
     .await;
@@ -177,7 +174,7 @@ async fn an_execution_dropped_in_its_wait_leaves_the_key_free_s10() {
     let client = Client::open("mem://").unwrap();
     let scoped = key("left");
     let begin = Begin::new(Fingerprint::None, attempt_id());
-    let begun = client.begin(scoped.as_ref(), &begin).await.unwrap();
+    let begun = client.begin(&scoped, &begin).await.unwrap();
     let BeginOutcome::Acquired(held) = begun else { panic!("{begun:?}") };
     let execution = client.execution().wait(Duration::from_secs(50));
     let waiting = execution.execute(
@@ -190,10 +187,10 @@ async fn an_execution_dropped_in_its_wait_leaves_the_key_free_s10() {
         () = until("it waits", async || client.store_stats().await.unwrap().waiters == 1) => {}
     }
     let abandon = Abandon { token: held.token, certainty: Certainty::NotDone };
-    let outcome = client.abandon(scoped.as_ref(), &abandon).await.unwrap();
+    let outcome = client.abandon(&scoped, &abandon).await.unwrap();
     assert_eq!(outcome, AbandonOutcome::Abandoned);
     until("absent", async || {
-        let outcome = client.get(scoped.as_ref(), &Get::default()).await.unwrap();
+        let outcome = client.get(&scoped, &Get::default()).await.unwrap();
         outcome == GetOutcome::Absent
     })
     .await;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use onceward_client::{
-    BadInput, DeriveError, FieldsError, Fingerprint, JsonFingerprintError, Key,
-    PayloadFingerprint as _,
+    BadInput, Body, Client, ClientError, DeriveError, ExecuteError, Executed, FieldsError,
+    Fingerprint, Get, GetOutcome, JsonFingerprintError, Key, PayloadFingerprint as _,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -56,7 +56,7 @@ fn a_key_has_1_to_255_bytes_s20() {
 }
 
 #[test]
-fn generated_keys_differ_sort_by_time_and_are_text_for_http() {
+fn generated_keys_differ_and_are_text_for_http() {
     for (generate, size, separators) in
         [(Key::generate as fn() -> Key, 36, 4), (Key::ulid as fn() -> Key, 26, 0)]
     {
@@ -69,8 +69,9 @@ fn generated_keys_differ_sort_by_time_and_are_text_for_http() {
             assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
         }
     }
-    let uuid = Key::generate();
-    assert_eq!(&uuid.as_str().unwrap()[14..15], "7", "the UUID's version");
+    let uuids: Vec<Key> = (0..1_000).map(|_| Key::generate()).collect();
+    assert!(uuids.is_sorted(), "by the time of making");
+    assert!(uuids.iter().all(|key| key.as_bytes()[14] == b'7'), "the UUID's version");
 }
 
 #[test]
@@ -82,6 +83,24 @@ fn a_scope_is_always_stated() {
     assert_eq!(key.in_scope("").unwrap().as_ref().scope(), b"");
     assert_ne!(key.in_scope("").unwrap(), scoped);
     assert_eq!(key.in_scope([0; 256]), Err(BadInput::ScopeLength { got: 256 }));
+}
+
+/// A handler makes its keys with `?`, and goes on using what it has executed.
+#[tokio::test]
+async fn a_bad_key_is_an_execution_that_did_not_run() {
+    async fn handle(client: &Client, key: &str) -> Result<Executed, ExecuteError<&'static str>> {
+        let key = Key::new(key)?.in_scope("tenant-7")?;
+        let executed = client.execute(&key, Fingerprint::None, |_| async { Ok("done") }).await?;
+        let GetOutcome::Completed(there) = client.get(&key, &Get::default()).await.unwrap() else {
+            panic!("it is executed")
+        };
+        assert_eq!(there.result.body, Body::Kept(b"done"[..].into()));
+        Ok(executed)
+    }
+    let client = Client::open("mem://orders").unwrap();
+    assert_eq!(handle(&client, "order-1").await.unwrap().name(), "ran");
+    let refused = ClientError::from(BadInput::KeyLength { got: 0 });
+    assert_eq!(handle(&client, "").await, Err(ExecuteError::NotRun(refused)));
 }
 
 #[test]

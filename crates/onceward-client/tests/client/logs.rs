@@ -54,7 +54,7 @@ async fn no_log_holds_a_key_a_body_or_an_attempt_id_s16() {
             let _ = run.save_checkpoint(1, "secret-checkpoint").await;
             if fails { Err("secret-error") } else { Ok("secret-body") }
         };
-        let ended = execution.execute(scoped.clone(), Fingerprint::of("secret"), work).await;
+        let ended = execution.execute(&scoped, Fingerprint::of("secret"), work).await;
         assert!(ended.is_err());
     }
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
