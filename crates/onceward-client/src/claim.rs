@@ -1,5 +1,7 @@
 //! One acquisition while its work runs: the token, and what is known of still owning it.
 
+use std::sync::{Arc, Weak};
+
 use bytes::Bytes;
 use onceward_core::{
     Abandon, Acquired, Backend, Certainty, Complete, CompleteOutcome, Digest, Millis, Renew,
@@ -9,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::error::ClientError;
+use crate::flight::Lead;
 use crate::outcome::{ExecutionResult, Lost};
 use crate::span::after;
 
@@ -18,14 +21,18 @@ pub(crate) struct Claim<B> {
     pub(crate) namespace: String,
     pub(crate) key: ScopedKeyBuf,
     pub(crate) acquired: Acquired<Bytes>,
+    /// When the store forgets the identity, as told at begin.
+    pub(crate) retention_until: Instant,
     /// What each renewal asks for.
     lease: Millis,
     ownership: watch::Sender<Ownership>,
+    /// Those who follow this execution; another of them asks the store once ownership is lost.
+    lead: Weak<Lead>,
 }
 
 /// What this client knows of its own ownership.
 #[derive(Clone, Copy, Debug)]
-struct Ownership {
+pub(crate) struct Ownership {
     /// Counted from when the granting request was sent, so that it is never later than the
     /// store's own deadline (S6). Never moves back.
     lease_until: Instant,
@@ -39,6 +46,18 @@ struct Ownership {
     bound: Option<Digest>,
 }
 
+impl Ownership {
+    pub(crate) fn holds(&self, now: Instant) -> bool {
+        self.lost.is_none() && now < self.lease_until
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn until(lease_until: Instant) -> Self {
+        let (renewed_at, granted) = (lease_until, Millis::ZERO);
+        Self { lease_until, renewed_at, granted, lost: None, bound: None }
+    }
+}
+
 /// Shortest time between two renewals, also where a lease is cut short by its retention.
 const RENEW_EVERY_MIN: Millis = Millis::new(20);
 
@@ -50,6 +69,7 @@ impl<B: Backend<Bytes = Bytes>> Claim<B> {
         acquired: Acquired<Bytes>,
         lease: Millis,
         sent: Instant,
+        lead: Option<&Arc<Lead>>,
     ) -> Self {
         let granted = acquired.lease_left;
         let ownership = Ownership {
@@ -60,7 +80,9 @@ impl<B: Backend<Bytes = Bytes>> Claim<B> {
             bound: None,
         };
         let ownership = watch::Sender::new(ownership);
-        Self { backend, namespace, key, acquired, lease, ownership }
+        let retention_until = after(Instant::now(), acquired.retention_left);
+        let lead = lead.map(Arc::downgrade).unwrap_or_default();
+        Self { backend, namespace, key, acquired, retention_until, lease, ownership, lead }
     }
 
     pub(crate) fn lease_until(&self) -> Instant {
@@ -71,6 +93,10 @@ impl<B: Backend<Bytes = Bytes>> Claim<B> {
         let ownership = *self.ownership.borrow();
         let third = Millis::new(ownership.granted.get() / 3).max(RENEW_EVERY_MIN);
         after(ownership.renewed_at, third)
+    }
+
+    pub(crate) fn ownership(&self) -> watch::Receiver<Ownership> {
+        self.ownership.subscribe()
     }
 
     pub(crate) fn lost(&self) -> Option<Lost> {
@@ -90,6 +116,9 @@ impl<B: Backend<Bytes = Bytes>> Claim<B> {
 
     /// Records a loss and tells the work. What the store said outweighs our own count.
     pub(crate) fn lose(&self, why: Lost) {
+        if let Some(lead) = self.lead.upgrade() {
+            lead.hand_over();
+        }
         self.ownership.send_if_modified(|ownership| match ownership.lost {
             None | Some(Lost::LeaseEnded) if ownership.lost != Some(why) => {
                 ownership.lost = Some(why);

@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::embedded::Embedded;
 use crate::error::{ClientError, OpenError};
 use crate::execution::Execution;
+use crate::flight::Flights;
 use crate::identifiers::derived_key;
 use crate::outcome::{ExecuteError, Executed, ExecutionResult};
 use crate::remote::Remote;
@@ -52,6 +53,7 @@ pub struct Client {
 struct Inner {
     namespace: String,
     store: Kind,
+    flights: Arc<Flights>,
 }
 
 enum Kind {
@@ -130,7 +132,8 @@ impl Client {
     }
 
     fn of(namespace: String, store: Kind) -> Self {
-        Self { inner: Arc::new(Inner { namespace, store }) }
+        let flights = Arc::default();
+        Self { inner: Arc::new(Inner { namespace, store, flights }) }
     }
 
     /// The namespace of every operation.
@@ -152,7 +155,7 @@ impl Client {
     /// Executions with settings of their own.
     #[must_use]
     pub fn execution(&self) -> Execution<Self> {
-        Execution::new(self.clone(), self.namespace())
+        Execution::new(self.clone(), self.namespace(), Arc::clone(&self.inner.flights))
     }
 
     /// Runs `work` unless the key's work is done, running or in doubt, with the defaults of

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use onceward_core::{
@@ -11,6 +12,7 @@ use tracing::Instrument as _;
 
 use crate::client::Client;
 use crate::context::Context;
+use crate::flight::Flights;
 use crate::identifiers::ShortHash;
 use crate::outcome::{ExecuteError, Executed, ExecutionResult};
 use crate::run::Begun;
@@ -58,6 +60,23 @@ impl OnFailure {
 /// The first three rows are [`Execution::on_failure`] and [`Execution::on_drop`]. Background work
 /// is best effort: one operation with the client's own retries.
 ///
+/// # Concurrent calls in one process
+/// Calls of one key and payload, made at the same time through one client or one execution and
+/// their clones, share one begin: the first, the leader, asks the store, and the others follow it
+/// and send nothing. They get its answer, a result as [`Executed::Replayed`]. The work's own error
+/// is the leader's alone, as is a lost or unstored result: then, and when the leader panics or is
+/// dropped, the next in line asks the store itself, one at a time.
+///
+/// - A follower waits until the work that runs here has ended, whatever its [`Execution::wait`]
+///   says: that is how long to wait for owners elsewhere.
+/// - Another payload is [`Executed::Mismatch`] at once while the leader's work runs.
+/// - Do not wait for a follower where its leader cannot go on: not in a task that the leader's work
+///   spawned and waits for, and not while the leader's future is held without being polled. A call
+///   made directly within the work of another follows nobody and asks the store itself.
+/// - Calls with [`Fingerprint::Later`] share nothing (S9).
+///
+/// [`Execution::coalesce`] turns all of this off.
+///
 /// The lease is counted from when the request was sent (S6), and renewed at a third of it by a
 /// task of its own: work must not block its thread (use `spawn_blocking`), or nothing renews on a
 /// single-threaded runtime.
@@ -72,11 +91,18 @@ pub struct Execution<B = Client> {
     pub(crate) checkpoint_hint: usize,
     pub(crate) on_failure: Option<OnFailure>,
     pub(crate) on_drop: Option<OnFailure>,
+    pub(crate) coalesce: bool,
+    pub(crate) flights: Arc<Flights>,
 }
 
 impl<B: Clone> Clone for Execution<B> {
     fn clone(&self) -> Self {
-        Self { backend: self.backend.clone(), namespace: self.namespace.clone(), ..*self }
+        Self {
+            backend: self.backend.clone(),
+            namespace: self.namespace.clone(),
+            flights: Arc::clone(&self.flights),
+            ..*self
+        }
     }
 }
 
@@ -98,10 +124,10 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
     /// # Errors
     /// As [`Namespace::new`].
     pub fn over(backend: B, namespace: &str) -> Result<Self, BadInput> {
-        Ok(Self::new(backend, Namespace::new(namespace)?))
+        Ok(Self::new(backend, Namespace::new(namespace)?, Arc::default()))
     }
 
-    pub(crate) fn new(backend: B, namespace: Namespace<'_>) -> Self {
+    pub(crate) fn new(backend: B, namespace: Namespace<'_>, flights: Arc<Flights>) -> Self {
         Self {
             backend,
             namespace: namespace.as_str().to_owned(),
@@ -113,6 +139,8 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
             checkpoint_hint: 0,
             on_failure: None,
             on_drop: None,
+            coalesce: true,
+            flights,
         }
     }
 
@@ -137,8 +165,8 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         self
     }
 
-    /// How long to wait out another owner (S10); zero answers InProgress at once. The store cuts it
-    /// to its own limit, 60 s unless configured.
+    /// How long to wait out an owner elsewhere (S10); zero answers InProgress at once. The store
+    /// cuts it to its own limit, 60 s unless configured.
     #[must_use]
     pub fn wait(mut self, wait: impl Into<Millis>) -> Self {
         self.wait = wait.into();
@@ -175,6 +203,14 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         self
     }
 
+    /// Whether concurrent calls of one key and payload through this client share one execution; see
+    /// the type. On unless turned off.
+    #[must_use]
+    pub const fn coalesce(mut self, coalesce: bool) -> Self {
+        self.coalesce = coalesce;
+        self
+    }
+
     /// Runs `work` unless the key's work is done, running or in doubt, and stores its result for
     /// every retry.
     ///
@@ -201,7 +237,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         let span = tracing::debug_span!("execute", key = %ShortHash(key.as_ref()));
         let running = async {
             match self.acquire(key, fingerprint.into()).await {
-                Ok(Begun::Claimed(claim)) => self.run(claim, work).await,
+                Ok(Begun::Claimed(claim, lead)) => self.run(claim, lead.as_ref(), work).await,
                 Ok(Begun::Answered(answer)) => Ok(answer),
                 Err(error) => Err(ExecuteError::NotRun(error)),
             }

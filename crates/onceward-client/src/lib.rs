@@ -63,6 +63,7 @@ mod error;
 mod execution;
 mod fields;
 mod fingerprint;
+mod flight;
 mod identifiers;
 mod keeper;
 mod key;

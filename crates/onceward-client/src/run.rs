@@ -17,6 +17,7 @@ use crate::claim::Claim;
 use crate::context::Context;
 use crate::error::ClientError;
 use crate::execution::Execution;
+use crate::flight::{Lead, Place, Terms, WITHIN_WORK};
 use crate::identifiers::attempt_id;
 use crate::keeper::Keeper;
 use crate::outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
@@ -38,17 +39,53 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// What a begin came to.
 pub(crate) enum Begun<B> {
-    Claimed(Arc<Claim<B>>),
+    /// Whoever follows waits until the lead is dropped.
+    Claimed(Arc<Claim<B>>, Option<Arc<Lead>>),
     Answered(Executed),
 }
 
 impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
+    /// Asks the store, or gets the answer of a concurrent call; see `flight.rs`.
     pub(crate) async fn acquire(
         &self,
         key: ScopedKeyBuf,
         fingerprint: Fingerprint,
     ) -> Result<Begun<B>, ClientError> {
-        let wait_until = after(Instant::now(), self.wait);
+        let (lead, wait_until) = match self.place(&key, fingerprint).await {
+            Place::Lead(lead, wait_until) => (lead, wait_until),
+            Place::Alone(wait_until) => return self.ask(key, fingerprint, wait_until, None).await,
+            Place::Answered(answer) => return answer.map(Begun::Answered),
+        };
+        let begun = self.ask(key, fingerprint, wait_until, Some(&lead)).await;
+        match &begun {
+            Ok(Begun::Claimed(claim, _)) => lead.runs(claim.ownership()),
+            Ok(Begun::Answered(answer)) => lead.answered(Ok(answer)),
+            Err(error) => lead.answered(Err(error)),
+        }
+        begun
+    }
+
+    async fn place(&self, key: &ScopedKeyBuf, fingerprint: Fingerprint) -> Place {
+        if !self.coalesce || fingerprint == Fingerprint::Later {
+            return Place::Alone(after(Instant::now(), self.wait));
+        }
+        let terms = Terms {
+            lease: self.lease,
+            retention: self.retention,
+            policy: self.policy,
+            result_hint: self.result_hint,
+            checkpoint_hint: self.checkpoint_hint,
+        };
+        self.flights.place(key, fingerprint, terms, self.wait).await
+    }
+
+    async fn ask(
+        &self,
+        key: ScopedKeyBuf,
+        fingerprint: Fingerprint,
+        wait_until: Instant,
+        lead: Option<&Arc<Lead>>,
+    ) -> Result<Begun<B>, ClientError> {
         for _ in 0..BEGINS_MAX {
             let begin = Begin {
                 fingerprint,
@@ -60,7 +97,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
                 result_hint: self.result_hint,
                 checkpoint_hint: self.checkpoint_hint,
             };
-            if let Some(begun) = self.begin(&key, &begin).await? {
+            if let Some(begun) = self.begin(&key, &begin, lead).await? {
                 return Ok(begun);
             }
         }
@@ -72,10 +109,11 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         &self,
         key: &ScopedKeyBuf,
         begin: &Begin,
+        lead: Option<&Arc<Lead>>,
     ) -> Result<Option<Begun<B>>, ClientError> {
         let backend = self.backend.clone();
         let undo = Action::Undo { backend, key: key.clone(), begin: *begin };
-        let mut unfinished = Unfinished { action: Some(undo) };
+        let mut unfinished = Unfinished { action: Some(undo), lead: lead.cloned() };
         let sent = Instant::now();
         let outcome = self.backend.begin(key.as_ref(), begin).await;
         unfinished.action = None;
@@ -83,9 +121,10 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
             BeginOutcome::Acquired(acquired) => {
                 let backend = self.backend.clone();
                 let namespace = self.namespace.clone();
-                let claim =
-                    Claim::new(backend, namespace, key.clone(), acquired, begin.lease, sent);
-                return Ok(self.ready(Arc::new(claim), begin, sent).await?.map(Begun::Claimed));
+                let (key, lease) = (key.clone(), begin.lease);
+                let claim = Claim::new(backend, namespace, key, acquired, lease, sent, lead);
+                let ready = self.ready(Arc::new(claim), begin, sent, lead).await?;
+                return Ok(ready.map(|claim| Begun::Claimed(claim, lead.cloned())));
             }
             BeginOutcome::Gone => return Ok(None),
             BeginOutcome::Replay(replay) => Executed::Replayed(replay.into()),
@@ -110,6 +149,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         claim: Arc<Claim<B>>,
         begin: &Begin,
         sent: Instant,
+        lead: Option<&Arc<Lead>>,
     ) -> Result<Option<Arc<Claim<B>>>, ClientError> {
         let now = Instant::now();
         let waited = begin.wait > Millis::ZERO && now - sent > PROMPT_ANSWER_MAX;
@@ -118,7 +158,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         }
         let give_back =
             surely_not_done(&claim.acquired).then(|| give_up(&claim, Certainty::NotDone));
-        let mut unfinished = Unfinished { action: give_back };
+        let mut unfinished = Unfinished { action: give_back, lead: lead.cloned() };
         // On an error `unfinished` gives the identity back in the background: nothing ran.
         let renewed = claim.renew(None).await?;
         unfinished.action = None;
@@ -128,6 +168,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
     pub(crate) async fn run<W, F, T, E>(
         &self,
         claim: Arc<Claim<B>>,
+        lead: Option<&Arc<Lead>>,
         work: W,
     ) -> Result<Executed, ExecuteError<E>>
     where
@@ -137,12 +178,13 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
     {
         let dropped = self.drop_does().certainty();
         let cut_off = dropped.map(|certainty| give_up(&claim, certainty));
-        let mut unfinished = Unfinished { action: cut_off };
+        let mut unfinished = Unfinished { action: cut_off, lead: lead.cloned() };
         let keeper = Keeper::start(Arc::clone(&claim));
         let context = Context::new(Arc::clone(&claim));
         // The panic is caught, the identity given up, and the panic goes on: nothing of ours is
         // left half-changed, and what the work itself leaves behind is the caller's as ever.
-        let ran = AssertUnwindSafe(async { work(context).await.map(T::into) }).catch_unwind().await;
+        let running = WITHIN_WORK.scope((), async { work(context).await.map(T::into) });
+        let ran = AssertUnwindSafe(running).catch_unwind().await;
         drop(keeper); // From here on the lease only runs out.
         let result = match ran {
             Ok(Ok(result)) => result,
@@ -160,14 +202,20 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         let stored = store(&claim, &result).await;
         unfinished.action = None;
         match stored {
-            Ok(not_kept) => Ok(Executed::Ran(Done {
-                result: result.into(),
-                not_kept,
-                replayed: false,
-                attempt_number: claim.acquired.attempt_number,
-                age: Millis::ZERO,
-                retention_left: claim.acquired.retention_left,
-            })),
+            Ok(not_kept) => {
+                let done = Done {
+                    result: result.into(),
+                    not_kept,
+                    replayed: false,
+                    attempt_number: claim.acquired.attempt_number,
+                    age: Millis::ZERO,
+                    retention_left: claim.acquired.retention_left,
+                };
+                if let Some(lead) = lead {
+                    lead.ran(&done, claim.retention_until);
+                }
+                Ok(Executed::Ran(done))
+            }
             Err(NotStored::Lost(why)) => {
                 tracing::warn!(%why, "the work ran but lost ownership");
                 Err(ExecuteError::LostOwnership { why, result })

@@ -43,6 +43,7 @@ use crate::codec::{CodecError, Json};
 use crate::context::{CheckpointError, Context};
 use crate::error::ClientError;
 use crate::execution::{Execution, OnFailure};
+use crate::flight::Lead;
 use crate::identifiers::ShortHash;
 use crate::outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
 use crate::run::Begun;
@@ -158,7 +159,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         let span = tracing::debug_span!("execute_steps", key = %ShortHash(key.as_ref()));
         let running = async {
             match self.for_steps().acquire(key, fingerprint).await {
-                Ok(Begun::Claimed(claim)) => self.run_steps(claim, program).await,
+                Ok(Begun::Claimed(claim, lead)) => self.run_steps(claim, lead, program).await,
                 Ok(Begun::Answered(answer)) => answer.try_map(read),
                 Err(error) => Err(ExecuteError::NotRun(error).into()),
             }
@@ -183,6 +184,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
     async fn run_steps<P, F, O>(
         &self,
         claim: Arc<Claim<B>>,
+        lead: Option<Arc<Lead>>,
         program: P,
     ) -> Result<Executed<StepsDone<O::Value>>, TypedError<O::Value, Stopped>>
     where
@@ -192,7 +194,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
     {
         let mut unencoded = None;
         let work = |context| run_program(context, program, &mut unencoded);
-        let ran = self.for_steps().run(Arc::clone(&claim), work).await;
+        let ran = self.for_steps().run(Arc::clone(&claim), lead.as_ref(), work).await;
         let executed = match ran {
             Ok(executed) => executed,
             Err(ExecuteError::Work(halt)) => {

@@ -10,12 +10,15 @@ use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
 use crate::claim::Claim;
+use crate::flight::Lead;
 use crate::outcome::ExecutionResult;
 
 /// Does `action` in the background if it is dropped while armed. Best effort: one operation with
 /// the client's own retries, and nothing where the runtime has ended.
 pub(crate) struct Unfinished<B: Backend<Bytes = Bytes> + 'static> {
     pub(crate) action: Option<Action<B>>,
+    /// Kept until the action is done, lest a follower ask before it.
+    pub(crate) lead: Option<Arc<Lead>>,
 }
 
 /// What is still owed to the store.
@@ -33,7 +36,12 @@ impl<B: Backend<Bytes = Bytes> + 'static> Drop for Unfinished<B> {
         if let Some(action) = self.action.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(action.run().in_current_span());
+            let lead = self.lead.take();
+            let acting = async move {
+                action.run().await;
+                drop(lead);
+            };
+            runtime.spawn(acting.in_current_span());
         }
     }
 }

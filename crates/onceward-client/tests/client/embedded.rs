@@ -22,10 +22,10 @@ pub(crate) async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// 64 callers of one key at once: one runs, all get its result.
+/// Callers of one key at once, each asking the store: one runs, all get its result.
 pub(crate) async fn one_runs_and_all_get_its_result(client: &Client, callers: u32) {
     let runs = Arc::new(AtomicU32::new(0));
-    let execution = client.execution().wait(Duration::from_secs(20));
+    let execution = client.execution().wait(Duration::from_secs(20)).coalesce(false);
     let calls: Vec<_> = (0..callers)
         .map(|caller| {
             let (execution, runs) = (execution.clone(), Arc::clone(&runs));
@@ -108,6 +108,7 @@ async fn work_longer_than_its_lease_keeps_it_s6() {
     });
     start.await.unwrap();
     let rival = execution
+        .coalesce(false)
         .wait(Duration::from_secs(10))
         .execute(key("slow"), Fingerprint::None, async |_: Context| Ok::<_, ()>("rival"))
         .await

@@ -31,6 +31,11 @@ pub(crate) fn denied<T>() -> Reply<T> {
 }
 
 impl<T> Reply<T> {
+    pub(crate) fn bad_input(field: &str) -> Self {
+        let (field, message) = (field.to_owned(), "scripted".to_owned());
+        Self { after_ms: 0, answer: Err(BackendError::BadInput { field, message }), forever: false }
+    }
+
     pub(crate) fn after(self, after_ms: u64) -> Self {
         Self { after_ms, ..self }
     }

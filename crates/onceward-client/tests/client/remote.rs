@@ -14,8 +14,8 @@ use tokio::time::Duration;
 use crate::embedded::{a_dropped_wait_leaves_nothing, one_runs_and_all_get_its_result, until};
 use crate::proxy::Proxy;
 
-struct Server {
-    store: Store,
+pub(crate) struct Server {
+    pub(crate) store: Store,
     address: SocketAddr,
     serving: JoinHandle<()>,
 }
@@ -37,7 +37,7 @@ fn serve(store: Store, address: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let store = Store::new(StoreConfig::default(), Arc::new(BootClock::new())).unwrap();
         let (address, serving) = serve(store.clone(), "127.0.0.1:0".parse().unwrap());
         Self { store, address, serving }
@@ -50,7 +50,7 @@ impl Server {
         (_, self.serving) = serve(self.store.clone(), self.address);
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         client_at(self.address)
     }
 }
@@ -224,7 +224,7 @@ async fn a_lost_connection_costs_neither_owner_nor_waiters_their_answer() {
     start.await.unwrap();
     let waiters: Vec<_> = (0..20)
         .map(|_| {
-            let execution = waiter_client.execution().wait(Duration::from_secs(30));
+            let execution = waiter_client.execution().wait(Duration::from_secs(30)).coalesce(false);
             tokio::spawn(async move {
                 let work = async |_: Context| -> Result<(), ()> { unreachable!("it is done") };
                 execution.execute(key("held"), Fingerprint::None, work).await
