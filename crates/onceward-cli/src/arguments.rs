@@ -15,6 +15,7 @@ use crate::demo;
 use crate::exit;
 use crate::failure::Failure;
 use crate::quantity::duration;
+use crate::run;
 use crate::serve::ServeArguments;
 use crate::settings::SettingsFile;
 
@@ -162,6 +163,9 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     #[command(name = demo::PROCESS_SUBCOMMAND, hide = true)]
     DemoProcess(demo::ProcessArgs),
+    Run(run::RunArguments),
+    #[command(name = run::PROCESS_SUBCOMMAND, hide = true)]
+    RunProcess(run::ProcessArguments),
     Ping(ping::PingArguments),
     Begin(begin::BeginArguments),
     Complete(complete::CompleteArguments),
@@ -179,7 +183,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether the settings file counts for it. The demonstration is the same on every machine.
     pub(crate) const fn reads_settings(&self) -> bool {
-        !matches!(self, Self::Demo(_) | Self::DemoProcess(_))
+        !matches!(self, Self::Demo(_) | Self::DemoProcess(_) | Self::RunProcess(_))
     }
 }
 

@@ -16,6 +16,7 @@ mod output;
 mod quantity;
 mod render;
 mod result_arguments;
+mod run;
 mod secret;
 mod serve;
 mod settings;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let json = first.shared.json;
+    let runs = matches!(first.command, Command::Run(_));
     let parsed = if first.command.reads_settings() {
         match settings::load(first.shared.config.as_deref()) {
             Ok(None) => Ok((first, matches)),
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
     };
     match parsed {
         Ok(parsed) => run(parsed, None),
+        Err(failure) if runs => run::fail(failure, json),
         Err(failure) => tell_failure(&failure, json),
     }
 }
@@ -68,12 +71,13 @@ fn run((cli, matches): (Cli, ArgMatches), file: Option<&SettingsFile>) -> ExitCo
 
 /// What could not be parsed, or asked for help or the version.
 fn refuse(error: &clap::Error) -> ExitCode {
+    // What follows -- is the words of a command of run's.
+    let ours: Vec<_> = std::env::args_os().take_while(|argument| argument != "--").collect();
+    if error.use_stderr() && run::is_named_by(&ours) {
+        return run::refuse(&what_is_wrong(error), arguments::wants_json(ours));
+    }
     if error.use_stderr() && arguments::wants_json(std::env::args_os()) {
-        let text = in_our_words(error).map_or_else(|| error.to_string(), str::to_owned);
-        // The first paragraph says what is wrong; usage and hints follow it.
-        let what = text.trim().split("\n\n").next().unwrap_or_default();
-        let message = what.trim_start_matches("error: ");
-        return tell_failure(&Failure::new(Exit::BadInput, message), true);
+        return tell_failure(&Failure::new(Exit::BadInput, what_is_wrong(error)), true);
     }
     match in_our_words(error) {
         // The whole help says more to people.
@@ -84,6 +88,13 @@ fn refuse(error: &clap::Error) -> ExitCode {
         _ => drop(error.print()),
     }
     if error.use_stderr() { Exit::BadInput.into() } else { Exit::Ok.into() }
+}
+
+/// The first paragraph of the parser's text; usage and hints follow it.
+fn what_is_wrong(error: &clap::Error) -> String {
+    let text = in_our_words(error).map_or_else(|| error.to_string(), str::to_owned);
+    let what = text.trim().split("\n\n").next().unwrap_or_default();
+    what.trim_start_matches("error: ").to_owned()
 }
 
 /// Where the parser's own text lacks what to do now, or names commands that are not for people.
@@ -105,6 +116,10 @@ fn execute(
     file: Option<&SettingsFile>,
 ) -> Result<ExitCode, Failure> {
     let Cli { shared, command } = cli;
+    // Has exit codes, a log filter and a word for failures of its own.
+    if let Command::Run(arguments) = command {
+        return Ok(run::run(&arguments, &shared));
+    }
     let default_log = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
     logging::start(shared.log.as_deref(), default_log)?;
     match file {
@@ -122,6 +137,7 @@ fn execute(
         }
         Command::Demo(arguments) => Ok(demo::run(&arguments, shared.url, shared.json)?),
         Command::DemoProcess(arguments) => Ok(demo::run_process(arguments)?),
+        Command::RunProcess(arguments) => Ok(run::run_process(arguments)),
         operation => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| {
@@ -164,7 +180,11 @@ async fn operate(shared: &Shared, command: Command) -> Result<Exit, Failure> {
             let got = commands::wait::run(&client, &arguments, shared.json).await?;
             return tell_got(got, shared.json);
         }
-        Command::Serve(_) | Command::Demo(_) | Command::DemoProcess(_) => {
+        Command::Serve(_)
+        | Command::Demo(_)
+        | Command::DemoProcess(_)
+        | Command::Run(_)
+        | Command::RunProcess(_) => {
             unreachable!("these are no operations, and execute ran them")
         }
     };

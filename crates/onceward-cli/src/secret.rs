@@ -158,7 +158,7 @@ fn named_digest(text: &str) -> Result<Option<Digest>, Failure> {
 
 /// # Errors
 /// As [`fingerprint`].
-fn digest(digits: &str) -> Result<Digest, Failure> {
+pub(crate) fn digest(digits: &str) -> Result<Digest, Failure> {
     // First, for the length of what holds no digits says nothing.
     hex::decode(digits).ok_or(BadInput::DigestText)?;
     Ok(digits.parse::<Digest>()?)

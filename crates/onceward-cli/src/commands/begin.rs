@@ -68,12 +68,21 @@ pub(crate) struct BeginArguments {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum PolicyName {
+pub(crate) enum PolicyName {
     /// It acquires and runs the work again
     Takeover,
     /// Nobody runs again until the doubt is resolved
     #[value(alias = "in_doubt")]
     InDoubt,
+}
+
+impl From<PolicyName> for Policy {
+    fn from(name: PolicyName) -> Self {
+        match name {
+            PolicyName::Takeover => Self::Takeover,
+            PolicyName::InDoubt => Self::InDoubt,
+        }
+    }
 }
 
 impl BeginArguments {
@@ -87,10 +96,7 @@ impl BeginArguments {
         Ok(Begin {
             lease: self.lease.lease(),
             retention: self.retention.retention(),
-            policy: match self.policy {
-                PolicyName::Takeover => Policy::Takeover,
-                PolicyName::InDoubt => Policy::InDoubt,
-            },
+            policy: self.policy.into(),
             wait: self.wait.wait(),
             result_hint: self.result_hint.map(hint),
             checkpoint_hint: hint(self.checkpoint_hint),

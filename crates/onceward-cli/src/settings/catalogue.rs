@@ -19,6 +19,19 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("serve", &[]),
     ("begin", &["lease", "retention", "policy", "wait", "result-hint", "checkpoint-hint"]),
     ("renew", &["lease"]),
+    (
+        "run",
+        &[
+            "on-failure",
+            "policy",
+            "lease",
+            "retention",
+            "wait",
+            "output-max",
+            "result-hint",
+            "kill-after",
+        ],
+    ),
     ("get", &["wait"]),
 ];
 
