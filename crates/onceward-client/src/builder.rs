@@ -125,6 +125,15 @@ impl ClientBuilder {
         Client::of_target(target, self.checked_options()?)
     }
 
+    /// The same for callers that block. Starts its runtime, of one thread, at once.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    #[cfg(feature = "blocking")]
+    pub fn open_blocking(self) -> Result<crate::blocking::Client, OpenError> {
+        crate::blocking::Client::over(self.open()?)
+    }
+
     /// The client of the URL's namespace, whose connection is `stand_in`.
     #[cfg(feature = "test-util")]
     pub(crate) fn open_over(self, stand_in: Arc<StandIn>) -> Result<Client, OpenError> {

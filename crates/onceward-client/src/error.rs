@@ -156,6 +156,11 @@ pub enum OpenError {
         /// Why not.
         message: String,
     },
+    /// The runtime of a blocking client did not start.
+    Runtime {
+        /// Why not.
+        message: String,
+    },
 }
 
 impl fmt::Display for OpenError {
@@ -176,6 +181,10 @@ impl fmt::Display for OpenError {
             Self::Namespace(bad) => write!(f, "URL names no namespace: {bad}"),
             Self::Option { name, accepted } => write!(f, "{name} is out of range: {accepted}"),
             Self::Store { message } => write!(f, "embedded store did not start: {message}"),
+            Self::Runtime { message } => write!(
+                f,
+                "the blocking client's runtime did not start: {message}; the limit of threads or open files may be reached"
+            ),
         }
     }
 }

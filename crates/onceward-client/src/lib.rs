@@ -51,6 +51,8 @@
 //! What a fence does not protect is a side effect already fired: hand
 //! [`Context::derived_key`] or [`Context::fence`] on.
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 mod claim;
 mod client;

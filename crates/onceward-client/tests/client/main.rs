@@ -1,6 +1,8 @@
 //! The client from outside: executions over a scripted backend, over an embedded store and over
 //! connections that fail.
 
+#[cfg(all(feature = "blocking", feature = "test-util"))]
+mod blocking;
 mod coalesce;
 mod connection;
 mod context;

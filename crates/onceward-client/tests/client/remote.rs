@@ -26,7 +26,7 @@ impl Drop for Server {
     }
 }
 
-fn serve(store: Store, address: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
+pub(crate) fn serve(store: Store, address: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
     let config = ServerConfig::default();
     let listeners = Listeners::bind(&[address], &[], &config).unwrap();
     let address = listeners.tcp_addresses()[0];
