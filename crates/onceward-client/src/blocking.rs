@@ -58,6 +58,9 @@ pub use execution::{Execution, TypedExecution};
 
 use runtime::Runtime;
 
+/// What a typed execution comes to: `T` is the value, `E` the work's own error.
+pub type TypedAnswer<T, E> = Result<Executed<TypedDone<T>>, TypedError<T, E>>;
+
 /// A store, embedded or remote, bound to one namespace, for callers that block.
 ///
 /// What [`crate::Client`] says of retries holds here. Clones share one connection and one runtime;
@@ -169,7 +172,7 @@ impl Client {
         key: impl Into<ScopedKeyBuf>,
         fingerprint: impl Into<Fingerprint>,
         work: W,
-    ) -> Result<Executed<TypedDone<O::Value>>, TypedError<O::Value, E>>
+    ) -> TypedAnswer<O::Value, E>
     where
         W: FnOnce(Context) -> Result<O, E>,
         O: TypedOutput,

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use onceward_core::{Fingerprint, Millis, Policy, ScopedKeyBuf};
 use tokio::task::block_in_place;
 
-use super::{Context, Inner};
+use super::{Context, Inner, TypedAnswer};
 use crate::codec::{Codec, Json};
 use crate::execution::OnFailure;
 use crate::outcome::{ExecuteError, Executed, ExecutionResult};
-use crate::typed::{TypedDone, TypedError, TypedOutput};
+use crate::typed::TypedOutput;
 
 /// Settings of executions, with the defaults and the meaning that [`crate::Execution`] gives them.
 /// Made by [`Client::execution`](super::Client::execution). Reuse it: executing borrows it.
@@ -126,7 +126,7 @@ impl Execution {
         key: impl Into<ScopedKeyBuf>,
         fingerprint: impl Into<Fingerprint>,
         work: W,
-    ) -> Result<Executed<TypedDone<O::Value>>, TypedError<O::Value, E>>
+    ) -> TypedAnswer<O::Value, E>
     where
         W: FnOnce(Context) -> Result<O, E>,
         O: TypedOutput,
@@ -164,7 +164,7 @@ impl<C: Codec> TypedExecution<C> {
         key: impl Into<ScopedKeyBuf>,
         fingerprint: impl Into<Fingerprint>,
         work: W,
-    ) -> Result<Executed<TypedDone<O::Value>>, TypedError<O::Value, E>>
+    ) -> TypedAnswer<O::Value, E>
     where
         W: FnOnce(Context) -> Result<O, E>,
         O: TypedOutput,
