@@ -116,7 +116,7 @@ impl Execution {
     /// [`TypedExecution::execute_typed`] with the codec [`Json`].
     ///
     /// # Errors
-    /// See [`TypedError`].
+    /// See [`TypedError`](crate::TypedError).
     ///
     /// # Panics
     /// As [`Execution::execute`].
@@ -154,7 +154,7 @@ impl<C: Codec> TypedExecution<C> {
     /// its value for every retry, with the codec's id and the schema's tag.
     ///
     /// # Errors
-    /// See [`TypedError`].
+    /// See [`TypedError`](crate::TypedError).
     ///
     /// # Panics
     /// As [`Execution::execute`].
