@@ -1,13 +1,21 @@
 //! Turns typed values into the bytes of a result, and back.
 
+#[cfg(feature = "bincode")]
+mod bincode;
 mod json;
+#[cfg(feature = "messagepack")]
+mod messagepack;
 
 use std::fmt;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "bincode")]
+pub use bincode::Bincode;
 pub use json::Json;
+#[cfg(feature = "messagepack")]
+pub use messagepack::MessagePack;
 
 /// An encoding of serde values under a stable id, which is stored with the bytes.
 ///
@@ -117,6 +125,14 @@ pub(crate) fn decode_by_id<T: DeserializeOwned, C: Codec>(
     }
     if id == Json::ID.as_bytes() {
         return Some(Json.decode(bytes));
+    }
+    #[cfg(feature = "messagepack")]
+    if id == MessagePack::ID.as_bytes() {
+        return Some(MessagePack.decode(bytes));
+    }
+    #[cfg(feature = "bincode")]
+    if id == Bincode::ID.as_bytes() {
+        return Some(Bincode.decode(bytes));
     }
     None
 }

@@ -87,6 +87,10 @@ mod url;
 
 pub use builder::ClientBuilder;
 pub use client::{Client, Pong};
+#[cfg(feature = "bincode")]
+pub use codec::Bincode;
+#[cfg(feature = "messagepack")]
+pub use codec::MessagePack;
 pub use codec::{CODEC_ID_BYTES_MAX, Codec, CodecError, Json};
 pub use context::{CheckpointError, Context};
 pub use error::{ClientError, OpenError};

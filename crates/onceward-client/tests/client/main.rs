@@ -4,6 +4,7 @@
 #[cfg(all(feature = "blocking", feature = "test-util"))]
 mod blocking;
 mod coalesce;
+mod codecs;
 mod connection;
 mod context;
 mod embedded;
