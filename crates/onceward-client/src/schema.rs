@@ -41,6 +41,27 @@ use crate::codec::{CODEC_ID_BYTES_MAX, Codec};
 /// What an old tag holds is read with the old type: keep it under its tag, and
 /// [`Done::decode`](crate::Done::decode) with it.
 ///
+/// A tag that breaks its limit does not compile:
+///
+/// ```compile_fail
+/// # use onceward_client::{Client, Fingerprint, Key, PayloadFingerprint as _, Schema};
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Serialize, Deserialize)]
+/// struct Order;
+///
+/// impl Schema for Order {
+///     const TAG: &'static str = "the first order"; // Spaces are not visible.
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (client, key) = (Client::open("mem://")?, Key::new("k")?.in_scope("")?);
+/// client
+///     .execute_typed(key, Fingerprint::of("payload"), |_| async { Ok::<_, std::fmt::Error>(Order) })
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// `()`, `bool`, `String` and the integers have a tag, their name (`unit` for `()`), for results
 /// that need no more. Prefer a type of your own.
 pub trait Schema {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use onceward_core::limits::{METADATA_BYTES_MAX, METADATA_PAIRS_MAX};
@@ -219,7 +220,11 @@ impl<T: Schema + Serialize> TypedResult<T> {
         for (name, value) in labels.into_iter().chain(self.metadata.as_ref().pairs()) {
             metadata.push(name, value).expect("room was checked");
         }
-        let (result, fault) = match codec.encode(&self.value) {
+        // A panic of the value's own code, too: the work has run, and an execution whose work panics
+        // may be released as not done.
+        let encoded = catch_unwind(AssertUnwindSafe(|| codec.encode(&self.value)))
+            .unwrap_or(Err(CodecError::new("its encoding panicked")));
+        let (result, fault) = match encoded {
             Ok(body) => (ExecutionResult::new(self.status, body), None),
             Err(why) => {
                 tracing::warn!(error = %why, schema = T::TAG, "a value does not encode");

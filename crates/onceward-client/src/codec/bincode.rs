@@ -52,7 +52,7 @@ impl Codec for Bincode {
                 bytes,
                 standard().with_limit::<{ CLAIM_PER_BYTE * SMALL_BYTES_MAX }>(),
             ),
-            ..=BYTES_MAX => {
+            size if size <= BYTES_MAX => {
                 decode_from_slice(bytes, standard().with_limit::<{ CLAIM_PER_BYTE * BYTES_MAX }>())
             }
             _ => return Err(TOO_LARGE),
