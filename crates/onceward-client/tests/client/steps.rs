@@ -1,4 +1,5 @@
 //! Executions of steps: over an embedded store whose clock a test moves, and over a scripted one.
 
+mod failing;
 mod resuming;
 mod scene;
