@@ -1,5 +1,6 @@
 //! Executions of steps: over an embedded store whose clock a test moves, and over a scripted one.
 
 mod failing;
+mod programs;
 mod resuming;
 mod scene;

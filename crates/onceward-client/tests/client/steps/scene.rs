@@ -148,6 +148,11 @@ impl Script {
         std::future::pending().await
     }
 
+    /// A step without compensation that does what is planned.
+    pub(crate) async fn act_as(&self, run: &mut Run, name: &str) -> Result<u32, StepError> {
+        run.step(name, |context| self.act(context, None)).await
+    }
+
     /// One call: notes it, and returns the number of the attempt.
     pub(crate) async fn act(
         &self,
