@@ -1,6 +1,8 @@
 //! The binary itself: what it prints, how it exits, what it does on signals.
 
+mod check_config;
 mod daemon;
+mod described;
 mod documents;
 mod environment;
 mod exit_codes;
