@@ -48,6 +48,8 @@
 //! [`Client::execute`] is the main road; [`Execution`] has its settings and says what happens to
 //! work that errs, panics, is dropped, loses its lease or finds the store unavailable. The single
 //! operations are methods of [`Client`], and its `Backend` is the port that middleware knows.
+//! [`Client::execute_typed`] stores a value instead of bytes, as JSON unless another [`Codec`] is
+//! chosen, and a [`Schema`] tag with it, so that no retry misreads what an older version stored.
 //! What a fence does not protect is a side effect already fired: hand
 //! [`Context::derived_key`] or [`Context::fence`] on.
 

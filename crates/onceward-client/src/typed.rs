@@ -1,5 +1,7 @@
 //! Executions whose results are values: encoded when stored, decoded when replayed.
 
+mod error;
+
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,9 +16,11 @@ use crate::client::Client;
 use crate::codec::{CODEC_ID_BYTES_MAX, Codec, CodecError, Json};
 use crate::context::Context;
 use crate::execution::Execution;
-use crate::outcome::{Done, ExecuteError, Executed, ExecutionResult};
-use crate::reading::{CODEC_METADATA, ReadError, SCHEMA_METADATA};
+use crate::outcome::{Done, Executed, ExecutionResult};
+use crate::reading::{CODEC_METADATA, SCHEMA_METADATA};
 use crate::schema::{Labels, SCHEMA_TAG_BYTES_MAX, Schema};
+
+pub use error::TypedError;
 
 /// An [`Execution`] that stores values through a codec of choice. Made by [`Execution::codec`],
 /// after all other settings. Reuse it: executing borrows it.
@@ -40,6 +44,18 @@ impl<B, C: Codec> fmt::Debug for TypedExecution<B, C> {
 
 impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
     /// Executions with these settings that write through `codec`; without, they write JSON.
+    ///
+    /// ```
+    /// # #[cfg(feature = "messagepack")]
+    /// # fn settings(client: onceward_client::Client) {
+    /// use std::time::Duration;
+    ///
+    /// use onceward_client::MessagePack;
+    ///
+    /// // Made once; `orders.execute_typed(key, fingerprint, work)` as often as needed.
+    /// let orders = client.execution().wait(Duration::from_secs(5)).codec(MessagePack);
+    /// # }
+    /// ```
     #[must_use]
     pub fn codec<C: Codec>(self, codec: C) -> TypedExecution<B, C> {
         TypedExecution { execution: self, codec }
@@ -259,105 +275,5 @@ pub struct TypedDone<T> {
 impl<T> fmt::Debug for TypedDone<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TypedDone").field("done", &self.done).finish_non_exhaustive()
-    }
-}
-
-/// Why a typed execution ended without a value or another answer. `E` is the work's own error, `T`
-/// the value.
-#[non_exhaustive]
-pub enum TypedError<T, E> {
-    /// As an execution of bytes.
-    Execute(ExecuteError<E>),
-    /// The work **is done**, here or before (`done.replayed` says which), and its result is stored,
-    /// but it is not read as `T`. Executing again gives the same: read it another way.
-    Unreadable {
-        /// Why not.
-        why: ReadError,
-        /// The raw result.
-        done: Box<Done>,
-    },
-    /// The work **is done**, here, but its value does not encode. It is stored without a body, as
-    /// declined (S12): retries learn that it is done, as [`TypedError::Unreadable`]. Mend the
-    /// type.
-    NotEncoded {
-        /// Why not.
-        why: CodecError,
-        /// What the work gave. No retry gets it.
-        value: T,
-        /// What is stored.
-        done: Box<Done>,
-    },
-}
-
-impl<T, E> TypedError<T, E> {
-    /// As [`ExecuteError::is_retryable`]; `false` where the work is done.
-    #[must_use]
-    pub const fn is_retryable(&self) -> bool {
-        match self {
-            Self::Execute(error) => error.is_retryable(),
-            Self::Unreadable { .. } | Self::NotEncoded { .. } => false,
-        }
-    }
-
-    /// The work done, here or before, where that is known.
-    #[must_use]
-    pub fn done(&self) -> Option<&Done> {
-        match self {
-            Self::Execute(_) => None,
-            Self::Unreadable { done, .. } | Self::NotEncoded { done, .. } => Some(done),
-        }
-    }
-}
-
-impl<T, E> From<ExecuteError<E>> for TypedError<T, E> {
-    fn from(error: ExecuteError<E>) -> Self {
-        Self::Execute(error)
-    }
-}
-
-/// As for [`ExecuteError`]: nothing ran.
-impl<T, E> From<BadInput> for TypedError<T, E> {
-    fn from(bad: BadInput) -> Self {
-        Self::Execute(bad.into())
-    }
-}
-
-/// `Debug` shows no value (S16).
-impl<T, E: fmt::Debug> fmt::Debug for TypedError<T, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Execute(error) => f.debug_tuple("Execute").field(error).finish(),
-            Self::Unreadable { why, done } => {
-                f.debug_struct("Unreadable").field("why", why).field("done", done).finish()
-            }
-            Self::NotEncoded { why, value: _, done } => f
-                .debug_struct("NotEncoded")
-                .field("why", why)
-                .field("done", done)
-                .finish_non_exhaustive(),
-        }
-    }
-}
-
-impl<T, E: fmt::Display> fmt::Display for TypedError<T, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Execute(error) => error.fmt(f),
-            Self::Unreadable { why, .. } => why.fmt(f),
-            Self::NotEncoded { why, .. } => write!(
-                f,
-                "the work is done, but its value does not encode ({why}): it is stored without a body. Do not run it again; mend the type"
-            ),
-        }
-    }
-}
-
-impl<T, E: std::error::Error + 'static> std::error::Error for TypedError<T, E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Execute(error) => error.source(),
-            Self::Unreadable { why, .. } => why.source(),
-            Self::NotEncoded { why, .. } => Some(why),
-        }
     }
 }

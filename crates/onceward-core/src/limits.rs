@@ -135,6 +135,8 @@ pub const TABLE: &[Row] = &[
     row("metadata pairs", "64", "fixed", "bad input"),
     row("metadata", "16 KiB", "fixed", "bad input"),
     row("metadata of a result not kept", "1 KiB", "fixed", "whole pairs in order while they fit"),
+    row("codec id of a typed result", "1–64 B of visible ASCII", "fixed", "does not compile"),
+    row("schema tag of a typed result", "1–128 B of visible ASCII", "fixed", "does not compile"),
     row("checkpoint", "64 KiB", "fixed", "bad input; beyond its set-aside it may be refused"),
     row("result_bytes_max", "1 MiB", "16 MiB", "completes as not kept"),
     row(
