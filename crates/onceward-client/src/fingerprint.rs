@@ -51,8 +51,9 @@ pub trait PayloadFingerprint: Sized + sealed::Sealed {
     /// what the canonical form leaves out: a number that it would round, such as 9007199254740993,
     /// and a member's name that occurs twice in one object are errors. Unicode is not normalized.
     ///
-    /// At most 1 MiB of UTF-8, arrays and objects at most 64 deep. Takes some tens of times the
-    /// document's size in memory while it runs.
+    /// At most 1 MiB of UTF-8, arrays and objects at most 64 deep. A document
+    /// of 1 MiB takes 10 to 100 ms and tens of MiB of memory, by its shape. [`of`](PayloadFingerprint::of)
+    /// takes a few milliseconds, and no memory.
     ///
     /// # Errors
     /// See [`JsonFingerprintError`]. The document's author is at fault: a service answers 400, or

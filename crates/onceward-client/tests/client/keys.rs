@@ -199,6 +199,8 @@ fn json_has_its_bounds_and_faults_say_where_s16_s20() {
     assert!(Fingerprint::of_json_canonical(deep(64)).is_ok());
     let brackets = format!("[\"{}\\\"{}\"]", "[".repeat(100), "{".repeat(100));
     assert!(Fingerprint::of_json_canonical(brackets).is_ok(), "a string is not deep");
+    let wide = format!("[{}{{}}]", "[[],{}],".repeat(100));
+    assert!(Fingerprint::of_json_canonical(wide).is_ok(), "siblings are not deep");
 
     let (over, deeper, abyss) = (full + " ", deep(65), "{\"a\":".repeat(100_000));
     let secret = "{\n \"secret\": 1,\n \"secret\": 2\n}";
