@@ -123,6 +123,11 @@ pub use onceward_core::{
     TokenParseError, Verdict,
 };
 
+/// The examples of the guide for those who come from Redis.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/replacing-set-nx-and-lua.md")]
+struct ReplacingSetNxAndLua;
+
 /// The README's examples, as they stand there. Here because this crate may use the store as well.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
