@@ -78,9 +78,15 @@ pub(crate) struct RunArguments {
         default_value = "1MiB"
     )]
     pub(super) output_max: usize,
-    /// Memory to set aside in the store for the output [default: the namespace's figure]
-    #[arg(long, env = "ONCEWARD_RESULT_HINT", value_name = "SIZE", value_parser = size)]
-    pub(super) result_hint: Option<u64>,
+    /// Memory to set aside in the store for the output
+    #[arg(
+        long,
+        env = "ONCEWARD_RESULT_HINT",
+        value_name = "SIZE",
+        value_parser = size,
+        default_value = "64KiB"
+    )]
+    pub(super) result_hint: u64,
     /// Exit with the stored status where the output was not kept, instead of 125
     #[arg(
         long,
