@@ -89,7 +89,8 @@ impl Client {
     /// - `mem://` or `mem://NAMESPACE`: a store of its own in this process, with one thread that
     ///   ends its leases and waits,
     /// - `onceward://HOST[:PORT][/NAMESPACE]`: a server over TCP, port 7977 unless named,
-    /// - `onceward+unix:///PATH[?namespace=NAME]`: a server over a Unix socket.
+    /// - `onceward+unix:///PATH[?namespace=NAME]`: a server over a Unix socket,
+    ///   where the platform has them.
     ///
     /// The namespace is `default` unless named. A credential does not go into the URL but to
     /// [`ClientBuilder::credential`].

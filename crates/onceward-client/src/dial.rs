@@ -65,8 +65,8 @@ async fn dial_unix(
 
 #[cfg(not(unix))]
 async fn dial_unix(_: &Path, _: &Introduction<'_>) -> Result<Arc<Connection>, ClientError> {
-    let message = "this platform has no Unix sockets".to_owned();
-    Err(ClientError::Protocol { message })
+    // No client of such an address is opened here.
+    Err(ClientError::unavailable("this platform has no Unix sockets"))
 }
 
 async fn open(

@@ -133,6 +133,8 @@ pub enum OpenError {
         /// What stands there.
         got: String,
     },
+    /// The URL names a Unix socket, and this platform has none that this client can use.
+    UnixSockets,
     /// The URL holds a user or a password, which would end up in logs and process lists.
     Credential,
     /// One part of the URL is not accepted.
@@ -173,6 +175,9 @@ impl fmt::Display for OpenError {
             Self::Scheme { got } => write!(
                 f,
                 "URL scheme is {got}: give mem://, onceward://HOST[:PORT][/NAMESPACE] or onceward+unix:///PATH?namespace=NAME"
+            ),
+            Self::UnixSockets => f.write_str(
+                "this platform has no Unix sockets: reach the server over TCP, onceward://HOST[:PORT][/NAMESPACE]",
             ),
             Self::Credential => f.write_str(
                 "URL holds a user or a password: remove it, and hand the credential to ClientBuilder::credential",

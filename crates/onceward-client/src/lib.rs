@@ -52,6 +52,10 @@
 //! chosen, and a [`Schema`] tag with it, so that no retry misreads what an older version stored.
 //! What a fence does not protect is a side effect already fired: hand
 //! [`Context::derived_key`] or [`Context::fence`] on.
+//!
+//! # Platforms
+//! Tested on Linux; built, not tested, for `x86_64-pc-windows-gnu`, where `onceward+unix://` is an
+//! [`OpenError`]; declared, neither built nor tested, for macOS.
 
 #[cfg(feature = "blocking")]
 pub mod blocking;

@@ -26,6 +26,11 @@ pub(crate) enum Address {
 }
 
 pub(crate) fn parse(text: &str) -> Result<Target, OpenError> {
+    parse_where(text, cfg!(unix))
+}
+
+/// The platform has Unix sockets, as this client reaches them, or has not.
+fn parse_where(text: &str, has_unix_sockets: bool) -> Result<Target, OpenError> {
     let url =
         Url::parse(text).map_err(|error| OpenError::NotAUrl { message: error.to_string() })?;
     if !url.username().is_empty() || url.password().is_some() {
@@ -37,6 +42,7 @@ pub(crate) fn parse(text: &str) -> Result<Target, OpenError> {
     match url.scheme() {
         "mem" => memory(&url),
         "onceward" => tcp(&url),
+        "onceward+unix" if !has_unix_sockets => Err(OpenError::UnixSockets),
         "onceward+unix" => unix(&url),
         other => Err(OpenError::Scheme { got: other.to_owned() }),
     }
@@ -190,6 +196,17 @@ mod tests {
             assert!(error.contains(want), "{text}: {error}");
             assert!(!error.contains("secret"), "S16: {error}");
         }
+    }
+
+    #[test]
+    fn a_platform_without_unix_sockets_says_so_when_opened() {
+        let text = "onceward+unix:///run/o.sock?namespace=orders";
+        assert_eq!(parse_where(text, false), Err(OpenError::UnixSockets));
+        assert!(OpenError::UnixSockets.to_string().contains("onceward://HOST"));
+        for text in ["mem://orders", "onceward://localhost"] {
+            assert_eq!(parse_where(text, false), parse_where(text, true), "{text}");
+        }
+        assert_eq!(parse(text).is_ok(), cfg!(unix), "which of them this platform is");
     }
 
     #[test]
