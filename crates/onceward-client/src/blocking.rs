@@ -5,21 +5,21 @@
 //! meanwhile and moves bytes.
 //!
 //! ```
-//! use onceward_client::{Executed, ScopedKeyBuf, blocking, fingerprint_of};
+//! use onceward_client::{Executed, Fingerprint, Key, PayloadFingerprint as _, blocking};
 //!
 //! let client = blocking::Client::open("mem://orders")?;
-//! let key = ScopedKeyBuf::new("customer-7", "8f14e45f")?;
+//! let key = Key::new("8f14e45f")?.in_scope("customer-7")?;
 //! let payload = r#"{"sku":"A-17","quantity":2}"#;
 //!
 //! let mut orders = Vec::new();
-//! let first = client.execute(key.clone(), fingerprint_of(payload), |run| {
+//! let first = client.execute(key.clone(), Fingerprint::of(payload), |run| {
 //!     orders.push(run.derived_key());
 //!     Ok::<_, std::io::Error>((201, "order 1"))
 //! })?;
 //! let Executed::Ran(first) = first else { panic!("nobody else asked") };
 //!
 //! // A retry does not run the work, and gets the same result.
-//! let retry = client.execute(key, fingerprint_of(payload), |_| {
+//! let retry = client.execute(key, Fingerprint::of(payload), |_| {
 //!     Err::<(), _>(std::io::Error::other("this is not run"))
 //! })?;
 //! let Executed::Replayed(replayed) = retry else { panic!("the work is done") };
