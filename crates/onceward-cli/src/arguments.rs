@@ -26,6 +26,7 @@ Examples:
   onceward serve                                     # a daemon on 127.0.0.1:7977
   onceward begin --key order-17 --json               # whose turn is it?
   onceward complete --key order-17 --token TOKEN --body 'order 17'
+  onceward run --key nightly-7 -- make-report        # a command once, replayed to later calls
   onceward get --key order-17 --wait 30s             # exit 0 once it is completed
   onceward demo                                      # see what it prevents
 
@@ -103,7 +104,7 @@ pub(crate) struct Shared {
     #[arg(long, global = true, env = "ONCEWARD_RETRIES", value_name = "N", default_value_t = 3)]
     pub(crate) retries: u32,
     /// What to log to stderr: error, warn, info, debug, trace, or a filter as in RUST_LOG, which
-    /// counts where this is not given [default: info for serve, else warn]
+    /// counts where this is not given [default: info for serve, error for run, else warn]
     #[arg(long, global = true, env = "ONCEWARD_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
 }

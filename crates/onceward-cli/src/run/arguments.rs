@@ -29,7 +29,8 @@ that starts with \"onceward: \":
        ownership, result not stored, output not kept
   126  COMMAND is there but cannot be executed
   127  COMMAND is not there
-See \"onceward run\" in docs/operations.md for all of it.
+--report FILE tells in JSON what an exit status cannot; with --json that object stands in place of
+the line on stderr. See \"onceward run\" in docs/operations.md for all of it.
 
 COMMAND gets ONCEWARD_RUN_FENCE, ONCEWARD_RUN_ATTEMPT_NUMBER (more than 1: an earlier attempt may
 have done some of the work) and ONCEWARD_RUN_DERIVED_KEY (the same for every attempt: hand it to
@@ -78,15 +79,9 @@ pub(crate) struct RunArguments {
         default_value = "1MiB"
     )]
     pub(super) output_max: usize,
-    /// Memory to set aside in the store for the output
-    #[arg(
-        long,
-        env = "ONCEWARD_RESULT_HINT",
-        value_name = "SIZE",
-        value_parser = size,
-        default_value = "64KiB"
-    )]
-    pub(super) result_hint: u64,
+    /// Memory to set aside in the store for the output [default: the namespace's figure]
+    #[arg(long, env = "ONCEWARD_RESULT_HINT", value_name = "SIZE", value_parser = size)]
+    pub(super) result_hint: Option<u64>,
     /// Exit with the stored status where the output was not kept, instead of 125
     #[arg(
         long,

@@ -19,6 +19,10 @@ pub(crate) fn chosen(text: &str, words: &[OsString]) -> Result<Fingerprint, Fail
     match text {
         "command" => Ok(of_command(words)),
         "none" => Ok(Fingerprint::None),
+        "later" => Err(Failure::bad_input(
+            "fingerprint",
+            "--fingerprint later is for work that learns its payload while it runs: give command, none or a digest",
+        )),
         digits => Ok(secret::digest(digits)?.into()),
     }
 }

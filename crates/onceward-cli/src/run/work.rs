@@ -58,19 +58,20 @@ impl<'a> Work<'a> {
         wait: Millis,
     ) -> Answer {
         let arguments = self.arguments;
-        // What does not fit memory breaks the limit too, which the store then names.
-        let hint = usize::try_from(arguments.result_hint).unwrap_or(usize::MAX);
-        let execution = self
+        let mut execution = self
             .client
             .execution()
             .lease(arguments.lease.lease())
             .retention(arguments.retention.retention())
             .policy(arguments.policy())
             .wait(wait)
-            .result_hint(hint)
             // The work gives up by itself: only it knows whether anything ran.
             .on_failure(OnFailure::Leave)
             .on_drop(OnFailure::Leave);
+        if let Some(hint) = arguments.result_hint {
+            // What does not fit memory breaks the limit too, which the store then names.
+            execution = execution.result_hint(usize::try_from(hint).unwrap_or(usize::MAX));
+        }
         execution.execute(key.clone(), fingerprint, |context| self.run(key, context)).await
     }
 
@@ -176,7 +177,7 @@ impl<'a> Work<'a> {
                 ending.remark(
                     Exit::InDoubt.word(),
                     format!(
-                        "the command failed and may have done some of its work: nobody runs it again until the key is resolved (fence {})",
+                        "the command failed and may have done some of its work: nobody runs it again until onceward resolve says what is true (fence {})",
                         context.fence()
                     ),
                 );
@@ -374,7 +375,7 @@ fn answered(answer: &Executed) -> Ending {
         ),
         Executed::InDoubt { since } => {
             let message = format!(
-                "an earlier call ended without a result {} ago and may have done the work: find out, and resolve the key",
+                "an earlier call ended without a result {} ago and may have done the work: find out, and say so with onceward resolve",
                 after(since)
             );
             let key = Some("in_doubt");

@@ -1,6 +1,6 @@
 //! A daemon of a test's own, and commands against it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -220,8 +220,11 @@ pub(crate) fn fed(mut command: Command, input: &[u8]) -> Told {
 
 /// The documentation of the command line.
 pub(crate) fn operations() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
-    let mut text = String::new();
-    std::fs::File::open(path).expect("it is there").read_to_string(&mut text).expect("UTF-8");
-    text
+    document("operations.md")
+}
+
+/// A file of `docs`.
+pub(crate) fn document(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    std::fs::read_to_string(path).expect("it is there")
 }

@@ -5,6 +5,7 @@ mod daemon;
 mod documents;
 mod environment;
 mod exit_codes;
+mod run;
 mod settings;
 mod signals;
 mod start;

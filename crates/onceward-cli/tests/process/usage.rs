@@ -149,7 +149,7 @@ fn help_and_version_are_answers() {
         assert!(help.stdout.contains(want), "{want}: {}", help.stdout);
     }
     for command in
-        ["serve", "demo", "ping", "begin", "complete", "abandon", "renew", "get", "stats"]
+        ["serve", "demo", "run", "ping", "begin", "complete", "abandon", "renew", "get", "stats"]
     {
         assert!(help.stdout.contains(&format!("\n  {command} ")), "{command}: {}", help.stdout);
         let help = told(&[command, "--help"]);
