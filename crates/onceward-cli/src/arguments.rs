@@ -9,7 +9,10 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use onceward_client::Client;
 
-use crate::commands::{abandon, begin, complete, forget, get, list, ping, renew, resolve, wait};
+use crate::commands::{
+    abandon, begin, check_config, complete, completions, config, forget, get, list, man, ping,
+    renew, resolve, version, wait,
+};
 use crate::credential;
 use crate::demo;
 use crate::exit;
@@ -35,14 +38,15 @@ a settings file. A credential is read from ONCEWARD_CREDENTIAL or from --credent
 show in process lists.";
 
 /// Commands that ask no store, so that the options of a connection mean nothing to them.
-const NOT_ASKING: &[&str] = &["serve", "demo", demo::PROCESS_SUBCOMMAND];
+const NOT_ASKING: &[&str] =
+    &["serve", "demo", demo::PROCESS_SUBCOMMAND, "check-config", "completions", "man", "version"];
 /// Options that only say how to ask.
 const OF_ASKING: &[&str] = &["url", "connect_timeout", "timeout", "retries", "credential_file"];
 
 /// An idempotency store: one owner per lease, at most one accepted result per key, and every
 /// retry gets the first answer.
 #[derive(Debug, Parser)]
-#[command(name = "onceward", version, after_help = format!("{EXAMPLES}\n\n{}", exit::help()))]
+#[command(name = "onceward", version, long_version = version::long(), after_help = format!("{EXAMPLES}\n\n{}", exit::help()))]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) shared: Shared,
@@ -179,18 +183,50 @@ pub(crate) enum Command {
     Forget(forget::ForgetArguments),
     /// Show the store's figures; counters count from the daemon's start
     Stats,
+    Config(config::ConfigArguments),
+    CheckConfig(check_config::CheckConfigArguments),
+    Completions(completions::CompletionsArguments),
+    Man(man::ManArguments),
+    /// Show what this binary is: version, protocol, features
+    Version,
 }
 
 impl Command {
-    /// Whether the settings file counts for it. The demonstration is the same on every machine.
+    /// Whether the settings file counts for it. The demonstration is the same on every machine, and
+    /// what helps to write a file must not need a good one.
     pub(crate) const fn reads_settings(&self) -> bool {
-        !matches!(self, Self::Demo(_) | Self::DemoProcess(_) | Self::RunProcess(_))
+        match self {
+            Self::Demo(_)
+            | Self::DemoProcess(_)
+            | Self::RunProcess(_)
+            | Self::CheckConfig(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::Version => false,
+            Self::Config(arguments) => !arguments.default,
+            _ => true,
+        }
     }
 }
 
 /// The command line, ready to parse or to be described.
 pub(crate) fn command() -> clap::Command {
     without_asking(Cli::command())
+}
+
+/// The command line as it is described to others: without what is not for people.
+pub(crate) fn described() -> clap::Command {
+    let all = command();
+    let shown = all.get_subcommands().filter(|own| !own.is_hide_set()).cloned();
+    let about = all.get_about().cloned().unwrap_or_default();
+    let after = all.get_after_help().cloned().unwrap_or_default();
+    clap::Command::new("onceward")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(about)
+        .after_help(after)
+        .subcommand_required(true)
+        .args(all.get_arguments())
+        .subcommands(shown)
 }
 
 /// Parses the command line, with what `file` says as its defaults.
@@ -240,6 +276,10 @@ pub(crate) fn wants_json(arguments: impl IntoIterator<Item = OsString>) -> bool 
 mod tests {
     use super::*;
 
+    /// Commands whose options are typed on purpose.
+    const TYPED: &[&str] =
+        &["help", "demo", "config", "check-config", "completions", "man", "version"];
+
     #[test]
     fn the_command_line_is_well_formed() {
         command().debug_assert();
@@ -252,9 +292,10 @@ mod tests {
         let mut cli = command();
         cli.build();
         let mut seen = 0;
-        for command in cli.get_subcommands().filter(|command| {
-            !command.is_hide_set() && !matches!(command.get_name(), "help" | "demo")
-        }) {
+        for command in cli
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set() && !TYPED.contains(&command.get_name()))
+        {
             for argument in command.get_arguments() {
                 let Some(long) = argument.get_long() else { continue };
                 // Verdicts, and what goes ahead unasked, are of one command and one moment: a

@@ -73,6 +73,10 @@ fn run((cli, matches): (Cli, ArgMatches), file: Option<&SettingsFile>) -> ExitCo
 fn refuse(error: &clap::Error) -> ExitCode {
     // What follows -- is the words of a command of run's.
     let ours: Vec<_> = std::env::args_os().take_while(|argument| argument != "--").collect();
+    if error.kind() == ErrorKind::DisplayVersion && arguments::wants_json(ours.clone()) {
+        let told = tell(&commands::version::answer(), true).map(|()| Exit::Ok.into());
+        return told.unwrap_or_else(|failure| tell_failure(&failure, true));
+    }
     if error.use_stderr() && run::is_named_by(&ours) {
         return run::refuse(&what_is_wrong(error), arguments::wants_json(ours));
     }
@@ -138,6 +142,27 @@ fn execute(
         Command::Demo(arguments) => Ok(demo::run(&arguments, shared.url, shared.json)?),
         Command::DemoProcess(arguments) => Ok(demo::run_process(arguments)?),
         Command::RunProcess(arguments) => Ok(run::run_process(arguments)),
+        Command::Config(arguments) => {
+            let shown = commands::config::run(&arguments, file, matches, shared.json)?;
+            output::print(&shown).map(|()| Exit::Ok.into())
+        }
+        Command::CheckConfig(arguments) => {
+            let verdict = commands::check_config::run(&arguments, &shared);
+            let told = if shared.json { render::json(&verdict) } else { verdict.lines() };
+            output::print(&told).map(|()| verdict.exit().into())
+        }
+        Command::Completions(arguments) => {
+            output::print(&commands::completions::script(&arguments)).map(|()| Exit::Ok.into())
+        }
+        Command::Man(arguments) => {
+            if let Some(answer) = commands::man::run(&arguments)? {
+                tell(&answer, shared.json)?;
+            }
+            Ok(Exit::Ok.into())
+        }
+        Command::Version => {
+            tell(&commands::version::answer(), shared.json).map(|()| Exit::Ok.into())
+        }
         operation => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| {
@@ -184,7 +209,12 @@ async fn operate(shared: &Shared, command: Command) -> Result<Exit, Failure> {
         | Command::Demo(_)
         | Command::DemoProcess(_)
         | Command::Run(_)
-        | Command::RunProcess(_) => {
+        | Command::RunProcess(_)
+        | Command::Config(_)
+        | Command::CheckConfig(_)
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Version => {
             unreachable!("these are no operations, and execute ran them")
         }
     };

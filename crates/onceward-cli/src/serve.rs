@@ -17,7 +17,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use onceward::{
-    BootClock, Clock, MEMORY_BYTES_MIN, NamespaceConfig, StartError, Store, StoreConfig,
+    BootClock, Clock, Limits, MEMORY_BYTES_MIN, NamespaceConfig, StartError, Store, StoreConfig,
 };
 use onceward_server::{Listeners, ServeError, ServerConfig};
 use tokio::runtime::{Builder, Runtime};
@@ -104,6 +104,16 @@ pub(crate) struct ServeArguments {
     test_clock: bool,
 }
 
+/// The largest limits of time that any daemon can have.
+pub(crate) fn widest_limits() -> Limits {
+    limit_arguments::widest()
+}
+
+/// The default of `--memory`, in bytes, on this machine.
+pub(crate) fn memory_default() -> u64 {
+    memory::default_bytes()
+}
+
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.trim().parse().map_err(|_| {
         "write an IP address and a port, such as 127.0.0.1:7977 or [::1]:7977".to_owned()
@@ -115,6 +125,12 @@ pub(crate) struct Plan {
     listen: Vec<SocketAddr>,
     store: StoreConfig,
     server: ServerConfig,
+}
+
+impl Plan {
+    pub(crate) const fn limits(&self) -> Limits {
+        self.store.limits
+    }
 }
 
 impl ServeArguments {
@@ -146,19 +162,61 @@ impl ServeArguments {
         if failures.is_empty() { Ok(Plan { listen, store, server }) } else { Err(failures) }
     }
 
-    /// Addresses beyond loopback that must not be served.
+    /// Addresses that must not be served, or not twice.
     fn reach(&self, listen: &[SocketAddr]) -> Vec<Failure> {
-        let beyond = listen.iter().filter(|address| !address.ip().to_canonical().is_loopback());
-        if self.test_clock {
-            let beyond = beyond.map(|address| Failure::bad_input("listen", format!(
-                "--test-clock serves loopback only, and {address} is not: whoever sets the clock ends every lease"
+        let twice = listen
+            .iter()
+            .enumerate()
+            .filter(|(at, address)| address.port() != 0 && listen[..*at].contains(address));
+        let twice = twice.map(|(_, address)| {
+            Failure::bad_input("listen", format!("{address} is listed twice: name it once"))
+        });
+        let mut failures: Vec<_> = twice.collect();
+        for &address in beyond_loopback(listen) {
+            if self.test_clock {
+                failures.push(Failure::bad_input("listen", format!(
+                    "--test-clock serves loopback only, and {address} is not: whoever sets the clock ends every lease"
+                )));
+            } else if !self.insecure_no_auth {
+                failures.push(refused(ServeError::NotLoopback { address }));
+            }
+        }
+        failures
+    }
+
+    /// What would work, and may not be what was meant: option and reason.
+    pub(crate) fn doubts(&self) -> Vec<(&'static str, String)> {
+        let mut doubts = Vec::new();
+        let beyond: Vec<_> = beyond_loopback(&self.listen).map(SocketAddr::to_string).collect();
+        if self.insecure_no_auth && beyond.is_empty() {
+            doubts.push(("insecure-no-auth", "no address beyond loopback needs it".to_owned()));
+        } else if self.insecure_no_auth {
+            let beyond = beyond.join(" and ");
+            doubts.push(("insecure-no-auth", format!(
+                "whoever reaches {beyond} may use and operate every namespace, for nothing proves who connects"
             )));
-            return beyond.collect();
         }
-        if self.insecure_no_auth {
-            return Vec::new();
+        let memory = self.memory.unwrap_or_else(memory::default_bytes);
+        if let Some(limit) = memory::group_limit_bytes().filter(|limit| memory >= *limit) {
+            doubts.push(("memory", format!(
+                "{} is no less than the control group's limit of {}: the system would end the daemon before it refuses a begin",
+                spelt_size(memory),
+                spelt_size(limit)
+            )));
         }
-        beyond.map(|&address| refused(ServeError::NotLoopback { address })).collect()
+        for path in &self.unix {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+                let folder = folder.display();
+                doubts.push(("unix", format!("there is no folder {folder} on this machine yet")));
+            }
+        }
+        let processors = std::thread::available_parallelism().map_or(usize::MAX, usize::from);
+        if usize::from(self.threads) > processors {
+            let threads = self.threads;
+            doubts.push(("threads", format!("{threads} threads share {processors} processors")));
+        }
+        doubts
     }
 
     fn runtime(&self) -> std::io::Result<Runtime> {
@@ -167,6 +225,11 @@ impl ServeArguments {
         }
         Builder::new_multi_thread().worker_threads(self.threads.into()).enable_all().build()
     }
+}
+
+/// Addresses that other machines can reach.
+fn beyond_loopback(listen: &[SocketAddr]) -> impl Iterator<Item = &SocketAddr> {
+    listen.iter().filter(|address| !address.ip().to_canonical().is_loopback())
 }
 
 /// The store's complaint in the words of the command line.

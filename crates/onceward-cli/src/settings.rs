@@ -3,7 +3,10 @@
 //! value and flags go before `ONCEWARD_*`, which goes before the file.
 
 mod catalogue;
+mod default_file;
+mod effective;
 mod file;
+mod judgement;
 mod problem;
 
 use std::ffi::OsString;
@@ -12,7 +15,10 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
+pub(crate) use self::default_file::default_file;
+pub(crate) use self::effective::{Effective, Origin, effective};
 pub(crate) use self::file::SettingsFile;
+pub(crate) use self::judgement::{Judgement, judge};
 pub(crate) use self::problem::Problem;
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -53,5 +53,8 @@ pub use config::{
 };
 pub use error::ServeError;
 pub use listeners::Listeners;
+pub use onceward_proto::{
+    VERSION_MAX as PROTOCOL_VERSION_MAX, VERSION_MIN as PROTOCOL_VERSION_MIN,
+};
 pub use report::Report;
 pub use serve::run;

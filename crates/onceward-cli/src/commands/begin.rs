@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use onceward_client::{Begin, BeginOutcome, Checkpointed, Client, Policy};
+use onceward_client::{Begin, BeginOutcome, Checkpointed, Client, Millis, Policy};
 
 use crate::answer::{Answer, Value};
 use crate::exit::Exit;
@@ -86,6 +86,15 @@ impl From<PolicyName> for Policy {
 }
 
 impl BeginArguments {
+    /// Lease and retention.
+    pub(crate) fn spans(&self) -> (Millis, Millis) {
+        (self.lease.lease(), self.retention.retention())
+    }
+
+    pub(crate) const fn is_in_doubt(&self) -> bool {
+        matches!(self.policy, PolicyName::InDoubt)
+    }
+
     fn request(&self) -> Result<Begin, Failure> {
         let attempt_id = match &self.attempt {
             Some(Hidden(digits)) => attempt_id(digits)?,
@@ -157,7 +166,7 @@ fn answer(outcome: &BeginOutcome<Bytes>) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use onceward_client::{Millis, Refusal};
+    use onceward_client::Refusal;
 
     #[test]
     fn every_outcome_has_its_exit_code_s23() {

@@ -12,6 +12,17 @@ use crate::quantity::{duration, size, spelt, spelt_size};
 
 const KIB: u64 = 1024;
 const DAY: Duration = Duration::from_secs(24 * 3_600);
+const LEASE_MAX_CEILING: Duration = Duration::from_secs(30 * 24 * 3_600);
+const RETENTION_MAX_CEILING: Duration = Duration::from_secs(400 * 24 * 3_600);
+
+/// The largest limits of time that an operator may set.
+pub(crate) fn widest() -> Limits {
+    Limits {
+        lease_max: Millis::covering(LEASE_MAX_CEILING),
+        retention_max: Millis::covering(RETENTION_MAX_CEILING),
+        ..Limits::DEFAULT
+    }
+}
 
 /// Unset ones keep their default.
 #[derive(Args, Debug)]
@@ -103,12 +114,12 @@ impl LimitArguments {
         let waiters_max = number("waiters_max", self.waiters_max, default.waiters_max, 10_000_000);
         let mib_16 = 16 * KIB * KIB;
         let limits = Limits {
-            lease_max: time("lease_max", self.lease_max, default.lease_max, 30 * DAY),
+            lease_max: time("lease_max", self.lease_max, default.lease_max, LEASE_MAX_CEILING),
             retention_max: time(
                 "retention_max",
                 self.retention_max,
                 default.retention_max,
-                400 * DAY,
+                RETENTION_MAX_CEILING,
             ),
             wait_max: time("wait_max", self.wait_max, default.wait_max, DAY / 24),
             result_bytes_max: size(

@@ -8,8 +8,12 @@ const DEFAULT_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// The default of `--memory`, in bytes.
 pub(crate) fn default_bytes() -> u64 {
-    let limit = limit_bytes(Path::new("/"));
-    limit.map_or(DEFAULT_BYTES, |limit| DEFAULT_BYTES.min(limit / 2))
+    group_limit_bytes().map_or(DEFAULT_BYTES, |limit| DEFAULT_BYTES.min(limit / 2))
+}
+
+/// What the control group allows this process, in bytes.
+pub(crate) fn group_limit_bytes() -> Option<u64> {
+    limit_bytes(Path::new("/"))
 }
 
 /// The tightest limit on this process's group or on a group above it; `None` without any.

@@ -33,6 +33,8 @@ const COMMANDS: &[(&str, &[&str])] = &[
         ],
     ),
     ("get", &["wait"]),
+    ("wait", &["within"]),
+    ("list", &["limit", "page-size", "no-headers"]),
 ];
 
 /// A table of the file.
@@ -40,9 +42,21 @@ pub(crate) struct Section {
     /// `None` for the top, whose keys every command reads.
     pub(crate) name: Option<&'static str>,
     pub(crate) options: Vec<Arg>,
+    /// Options of the command that no file may set.
+    pub(crate) of_one_call: Vec<Arg>,
 }
 
 impl Section {
+    fn new(name: Option<&'static str>, command: &Command, ours: impl Fn(&Arg) -> bool) -> Self {
+        // Shared options stand at the top alone, also where a command has its own copy to hide.
+        let own = command.get_arguments().filter(|option| option.get_long().is_some());
+        let own = own.filter(|option| name.is_none() || !option.is_global_set());
+        // An option without a variable is typed on purpose.
+        let (options, of_one_call) =
+            own.cloned().partition(|option| option.get_env().is_some() && ours(option));
+        Self { name, options, of_one_call }
+    }
+
     /// The option of this name.
     pub(crate) fn option(&self, name: &str) -> Option<&Arg> {
         self.options.iter().find(|option| long(option) == name)
@@ -56,14 +70,14 @@ impl Section {
 /// Every section, the top first.
 pub(crate) fn sections() -> Vec<Section> {
     let command = arguments::command();
-    // What names the file cannot stand in it.
-    let shared = command.get_arguments().filter(|option| option.get_id() != "config");
-    let shared = Section { name: None, options: settable(shared, &[]) };
     let own = COMMANDS.iter().filter_map(|(name, options)| {
         let command = command.find_subcommand(name)?;
-        let own = command.get_arguments().filter(|option| !option.is_global_set());
-        Some(Section { name: Some(name), options: settable(own, options) })
+        Some(Section::new(Some(name), command, |option| {
+            options.is_empty() || options.contains(&long(option))
+        }))
     });
+    // What names the file cannot stand in it.
+    let shared = Section::new(None, &command, |option| option.get_id() != "config");
     [shared].into_iter().chain(own).collect()
 }
 
@@ -71,15 +85,6 @@ pub(crate) fn sections() -> Vec<Section> {
 pub(crate) fn namespace_options() -> Vec<Arg> {
     let command = NamespaceArguments::augment_args(Command::new(NAMESPACES));
     command.get_arguments().cloned().collect()
-}
-
-fn settable<'a>(options: impl Iterator<Item = &'a Arg>, only: &[&str]) -> Vec<Arg> {
-    options
-        // An option without a variable is typed on purpose.
-        .filter(|option| option.get_long().is_some() && option.get_env().is_some())
-        .filter(|option| only.is_empty() || only.contains(&long(option)))
-        .cloned()
-        .collect()
 }
 
 /// The option's name as typed after `--`.
@@ -100,8 +105,7 @@ pub(crate) fn accepted(option: &Arg) -> String {
     if is_flag(option) {
         return "true or false".to_owned();
     }
-    let names = option.get_value_names().unwrap_or_default();
-    let one = match names.first().map(Str::as_str) {
+    let one = match value_name(option) {
         Some("TIME") => r#"a length of time such as "500ms", "30s" or "24h""#.to_owned(),
         Some("SIZE") => r#"a size such as "64KiB" or "512MiB", or a number of bytes"#.to_owned(),
         Some("N") => "a whole number".to_owned(),
@@ -132,7 +136,11 @@ pub(crate) fn judge(option: &Arg, values: &[String]) -> Result<(), String> {
         .value_parser(option.get_value_parser().clone());
     let parser = Command::new("onceward").no_binary_name(true).arg(bare);
     let typed = values.iter().map(|value| format!("--value={value}"));
-    let Err(error) = parser.try_get_matches_from(typed) else { return Ok(()) };
+    parser.try_get_matches_from(typed).map(drop).map_err(|error| complaint(option, &error))
+}
+
+/// What the parser has against a value, and what to write instead; without the option's name.
+pub(crate) fn complaint(option: &Arg, error: &clap::Error) -> String {
     let said = match (error.source(), error.get(ContextKind::InvalidValue)) {
         (Some(why), Some(ContextValue::String(value))) => format!("{value:?}: {why}"),
         (None, Some(ContextValue::String(value))) => format!("{value:?} is no such value"),
@@ -140,11 +148,31 @@ pub(crate) fn judge(option: &Arg, values: &[String]) -> Result<(), String> {
         (None, _) => "it is empty".to_owned(),
     };
     // Parsers of our own say what to write.
-    if said.contains("write ") {
-        Err(said)
-    } else {
-        Err(format!("{said}: write {}", accepted(option)))
+    if said.contains("write ") { said } else { format!("{said}: write {}", accepted(option)) }
+}
+
+/// What help says of the default where the parser has none.
+pub(crate) fn default_in_words(option: &Arg) -> Option<String> {
+    let help = option.get_long_help().or_else(|| option.get_help())?.to_string();
+    let (_, rest) = help.split_once("[default: ")?;
+    let (words, _) = rest.split_once(']')?;
+    Some(words.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// A value of the right form, where there is no default to show.
+pub(crate) fn sample(option: &Arg) -> &'static str {
+    match value_name(option) {
+        Some("TIME") => "30s",
+        Some("SIZE") => "64KiB",
+        Some("N") => "1000000",
+        Some("PATH") => "/run/onceward/onceward.sock",
+        Some("FILE") => "/etc/onceward/credential",
+        _ => "",
     }
+}
+
+fn value_name(option: &Arg) -> Option<&str> {
+    option.get_value_names().unwrap_or_default().first().map(Str::as_str)
 }
 
 /// The one of `known` that `typed` was probably meant to be, as the parser of the command line

@@ -170,7 +170,7 @@ impl Reading<'_> {
             return self.complain(key.span(), Some(&section), None, message);
         };
         let known = catalogue::namespace_options();
-        let known = Section { name: Some(NAMESPACES), options: known };
+        let known = Section { name: Some(NAMESPACES), options: known, of_one_call: Vec::new() };
         let mut typed = Vec::new();
         for (key, value) in options {
             let name = key.get_ref().as_ref();
@@ -221,6 +221,9 @@ impl Reading<'_> {
 fn stranger(sections: &[Section], section: &Section, name: &str) -> String {
     if name.replace('_', "-") == "credential" {
         return "a secret stands in no settings file: name a file of its own with credential-file, or set ONCEWARD_CREDENTIAL".to_owned();
+    }
+    if section.of_one_call.iter().any(|option| catalogue::long(option) == name) {
+        return format!("it belongs to one call and stands in no file: give it as --{name}");
     }
     let others = sections.iter().filter(|other| other.name != section.name);
     match others.into_iter().find(|other| other.option(name).is_some()) {

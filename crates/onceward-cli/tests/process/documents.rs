@@ -47,6 +47,7 @@ fn json_has_the_documented_fields() {
     let doubt = daemon.acquire("doubt", &[]);
     daemon.acquire("busy", &["--fingerprint", "00112233445566778899aabbccddeeff"]);
     let gone = daemon.acquire("gone", &["--attempt", "00112233445566778899aabbccddeeff"]);
+    let pages = tempfile::tempdir().expect("a folder");
     let calls: &[&[&str]] = &[
         &["begin", "--key", "new"],
         &["complete", "--key", "done", "--token", &done, "--body", "b"],
@@ -66,6 +67,11 @@ fn json_has_the_documented_fields() {
         &["get", "--key", "done"],
         &["get", "--key", "never"],
         &["ping"],
+        &["version"],
+        &["config"],
+        &["check-config"],
+        &["check-config", "/nowhere"],
+        &["man", "--dir", pages.path().to_str().expect("UTF-8")],
     ];
     let mut seen = BTreeSet::new();
     for call in calls {

@@ -1,7 +1,9 @@
 //! The binary itself: what it prints, how it exits, what it does on signals.
 
+mod check_config;
 mod cookbook;
 mod daemon;
+mod described;
 mod documents;
 mod environment;
 mod exit_codes;

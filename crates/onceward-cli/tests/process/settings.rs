@@ -8,20 +8,20 @@ use tempfile::TempDir;
 use crate::daemon::{Daemon, Told, onceward, told};
 
 /// A folder with one settings file.
-struct Settings {
+pub(crate) struct Settings {
     folder: TempDir,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Settings {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("onceward.toml");
         std::fs::write(&path, text).expect("ours");
         Self { folder, path }
     }
 
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.path.to_str().expect("UTF-8")
     }
 }
@@ -110,7 +110,7 @@ fn everything_wrong_is_told_with_its_place_and_what_to_write() {
         ("a section of nothing", "[qqq]\n", &["there are [serve], [begin]"]),
         ("of a section", "memory = \"1GiB\"", &["memory: it belongs to [serve]"]),
         ("of the top", "[serve]\ntimeout = \"1s\"", &["at the top, before the first [section]"]),
-        ("of one call", "[begin]\nkey = \"k\"", &["[begin] key: there is no such setting"]),
+        ("of one call", "[begin]\nkey = \"k\"", &["[begin] key: it belongs to one call", "--key"]),
         ("no unit", "timeout = 30", &[":1: timeout: ", "unit", "500ms, 30s"]),
         ("bad unit", "[serve]\nmemory = \"3XB\"", &["[serve] memory: ", "512MiB"]),
         ("bad time", "timeout = \"soon\"", &["timeout: ", "500ms, 30s"]),

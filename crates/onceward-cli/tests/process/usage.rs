@@ -138,7 +138,7 @@ fn errors_of_the_store_name_their_field_s20() {
 
 #[test]
 fn help_and_version_are_answers() {
-    let version = told(&["--version"]);
+    let version = told(&["-V"]);
     assert_eq!(
         (version.code, version.stdout.as_str()),
         (0, concat!("onceward ", env!("CARGO_PKG_VERSION"), "\n"))
@@ -148,9 +148,22 @@ fn help_and_version_are_answers() {
     for want in ["Exit codes:", "in_progress", "ONCEWARD_CREDENTIAL", "onceward get --key"] {
         assert!(help.stdout.contains(want), "{want}: {}", help.stdout);
     }
-    for command in
-        ["serve", "demo", "run", "ping", "begin", "complete", "abandon", "renew", "get", "stats"]
-    {
+    for command in [
+        "config",
+        "check-config",
+        "completions",
+        "man",
+        "serve",
+        "demo",
+        "run",
+        "ping",
+        "begin",
+        "complete",
+        "abandon",
+        "renew",
+        "get",
+        "stats",
+    ] {
         assert!(help.stdout.contains(&format!("\n  {command} ")), "{command}: {}", help.stdout);
         let help = told(&[command, "--help"]);
         assert_eq!(help.code, 0, "{command}");

@@ -1,4 +1,7 @@
 //! Executions of steps: over an embedded store whose clock a test moves, and over a scripted one.
 
+mod failing;
+mod owning;
+mod programs;
 mod resuming;
 mod scene;

@@ -1,0 +1,152 @@
+//! Steps and the ownership they need, over a scripted backend in paused time.
+
+use futures_util::FutureExt as _;
+use onceward_client::*;
+use tokio::time::{Duration, sleep};
+
+use crate::execute::{execution, key};
+use crate::fake::{Fake, LEASE, Reply, denied, down, grant, ok};
+
+type Answer = Result<Executed<StepsDone<u32>>, TypedError<u32, Stopped>>;
+
+/// Two steps that take `ms` each, and how many of them started.
+async fn two_steps(fake: &Fake, ms: u64) -> (Answer, u32) {
+    let mut started = 0;
+    let program = async |mut run: Run<Fake>| {
+        for name in ["first", "second"] {
+            let step = run.step(name, |_| {
+                started += 1;
+                sleep(Duration::from_millis(ms)).map(Ok)
+            });
+            step.await?;
+        }
+        Ok(2)
+    };
+    let answer = execution(fake).execute_steps(key(), Fingerprint::None, program).await;
+    (answer, started)
+}
+
+fn stopped(answer: Answer) -> (StepError, NextCall) {
+    match answer {
+        Err(TypedError::Execute(ExecuteError::Work(Stopped { error, next }))) => (error, next),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_step_is_saved_under_the_next_ordinal_s19() {
+    let fake = Fake::new();
+    let (answer, started) = two_steps(&fake, 5).await;
+    assert_eq!(answer.unwrap().into_done().unwrap().outcome, Ok(2));
+    assert_eq!(started, 2);
+    assert_eq!(fake.calls(), ["begin wait 0", "checkpoint 1", "checkpoint 2", "complete 0"]);
+
+    let attempt = AttemptId::from_bytes([7; 16]);
+    let BeginOutcome::Acquired(mut acquired) = grant(3, attempt, LEASE) else { unreachable!() };
+    let ledger = br#"{"onceward_steps":1,"steps":[{"name":"first","result":null}]}"#;
+    acquired.checkpoint = Some(Checkpointed { ordinal: 9, bytes: ledger[..].into() });
+    let fake = Fake::new().begin(ok(BeginOutcome::Acquired(acquired)));
+    assert!(two_steps(&fake, 5).await.0.is_ok());
+    assert_eq!(fake.calls(), ["begin wait 0", "checkpoint 10", "complete 0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_says_of_a_record_s4_s19() {
+    let saved = |ordinal| ok(CheckpointOutcome::Saved { ordinal });
+    let refused = CheckpointOutcome::Refused { reason: Refusal::Capacity };
+    let gone = NextCall::AsItsOwnerDecides;
+    let resumes = NextCall::Resumes { after: LEASE };
+    let rows: [(&str, Reply<CheckpointOutcome>, NextCall); 7] = [
+        ("taken over", ok(CheckpointOutcome::Fenced), gone),
+        ("resolved", ok(CheckpointOutcome::Gone), gone),
+        ("completed", ok(CheckpointOutcome::Conflict), gone),
+        ("no room", ok(refused), resumes),
+        ("no right", denied(), resumes),
+        ("another writer", saved(2), resumes),
+        ("an older ledger stands", saved(0), resumes),
+    ];
+    for (why, reply, want) in rows {
+        let fake = Fake::new().checkpoint(reply);
+        let (answer, started) = two_steps(&fake, 0).await;
+        let (error, next) = stopped(answer);
+        assert!(matches!(error, StepError::NotRecorded { .. }), "{why}: {error}");
+        assert_eq!((next, started), (want, 1), "{why}: no further step");
+        assert_eq!(fake.calls(), ["begin wait 0", "checkpoint 1"], "{why}: nothing is given up");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_is_repeated_until_the_lease_ends() {
+    let fake = Fake::new().checkpoint(down()).checkpoint(down());
+    assert!(two_steps(&fake, 0).await.0.is_ok());
+    let saves = ["checkpoint 1", "checkpoint 1", "checkpoint 1", "checkpoint 2"];
+    assert_eq!(fake.calls()[1..5], saves, "the same ledger under the same ordinal");
+
+    let unavailable = || down::<RenewOutcome>().forever();
+    let fake = Fake::new().checkpoint(down().forever()).renew(unavailable());
+    let (answer, started) = two_steps(&fake, 0).await;
+    let (error, next) = stopped(answer);
+    assert!(matches!(error, StepError::NotRecorded { .. }) && error.is_retryable(), "{error}");
+    assert_eq!(started, 1);
+    assert_eq!(next, NextCall::Resumes { after: Millis::ZERO });
+    let calls = fake.timed_calls();
+    let last = calls.iter().rfind(|(_, call)| call.starts_with("check"));
+    assert_eq!(last.unwrap().0, LEASE.get(), "once more as the lease ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_step_starts_once_ownership_is_lost() {
+    let fake = Fake::new().renew(ok(RenewOutcome::Fenced));
+    let (answer, started) = two_steps(&fake, 11_000).await;
+    let (error, next) = stopped(answer);
+    assert!(matches!(error, StepError::Lost { why: Lost::Fenced, .. }), "{error}");
+    assert_eq!((started, next), (1, NextCall::AsItsOwnerDecides));
+
+    // The store is silent to renewals until the lease has ended, and then takes the record: no
+    // rival came. Another may come now, so the second step does not start.
+    let fake = Fake::new().renew(down().forever());
+    let (answer, started) = two_steps(&fake, 31_000).await;
+    let (error, next) = stopped(answer);
+    assert!(matches!(error, StepError::Lost { why: Lost::LeaseEnded, .. }), "{error}");
+    assert_eq!((started, next), (1, NextCall::Resumes { after: Millis::ZERO }));
+    assert!(fake.calls().contains(&"checkpoint 1".to_owned()), "the fact is recorded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_try_starts_once_ownership_is_lost() {
+    let fake = Fake::new().renew(ok(RenewOutcome::Fenced));
+    let mut tries = 0;
+    let program = async |mut run: Run<Fake>| {
+        let step = run.step("first", |_| {
+            tries += 1;
+            async {
+                sleep(Duration::from_secs(11)).await;
+                Err::<u32, _>(StepFailure::retryable("busy"))
+            }
+        });
+        step.await
+    };
+    let answer = execution(&fake).execute_steps(key(), Fingerprint::None, program).await;
+    let (error, _) = stopped(answer);
+    assert!(matches!(error, StepError::Lost { .. }), "{error}");
+    assert_eq!(tries, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_without_a_json_form_is_done_all_the_same_s12() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Formless;
+    impl serde::Serialize for Formless {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("it has none"))
+        }
+    }
+    impl Schema for Formless {
+        const TAG: &'static str = "formless/1";
+    }
+    let fake = Fake::new();
+    let program = async |_: Run<Fake>| Ok(Formless);
+    let answer = execution(&fake).execute_steps(key(), Fingerprint::None, program).await;
+    assert!(matches!(answer, Err(TypedError::NotEncoded { .. })), "{answer:?}");
+    assert_eq!(fake.calls(), ["begin wait 0", "complete 0"]);
+}
