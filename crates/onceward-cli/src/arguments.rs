@@ -31,6 +31,7 @@ Examples:
   onceward complete --key order-17 --token TOKEN --body 'order 17'
   onceward run --key nightly-7 -- make-report        # a command once, replayed to later calls
   onceward get --key order-17 --wait 30s             # exit 0 once it is completed
+  onceward list --state in_doubt                     # what waits for a person's word
   onceward demo                                      # see what it prevents
 
 Every option can be set by the environment: --lease by ONCEWARD_LEASE, and so on; below that by

@@ -42,13 +42,29 @@ const fn row(exit: Exit, word: &'static str, meaning: &'static str) -> Row {
 
 /// Every exit code, in order. 125 to 127 are left to a command that runs other commands.
 pub(crate) const TABLE: &[Row] = &[
-    row(Exit::Ok, "ok", "done: acquired, replay, (already) completed, abandoned, renewed, pong, …"),
-    row(Exit::Failure, "failure", "something else failed; stderr says what"),
+    row(
+        Exit::Ok,
+        "ok",
+        "done: acquired, replay, (already) completed, abandoned, renewed, resolved, forgotten, pong, …",
+    ),
+    row(
+        Exit::Failure,
+        "failure",
+        "something else failed, or you were asked and did not say yes; stderr says what",
+    ),
     row(Exit::BadInput, "bad_input", "wrong usage, or a value beyond its limit; nothing changed"),
-    row(Exit::InProgress, "in_progress", "another owner's lease runs; get: reserved"),
+    row(
+        Exit::InProgress,
+        "in_progress",
+        "another owner's lease runs; get, wait: reserved; forget --all-keys: on some keys",
+    ),
     row(Exit::Mismatch, "mismatch", "the key belongs to another payload"),
     row(Exit::Absent, "absent", "nothing is known of the key"),
-    row(Exit::Fenced, "fenced", "another acquisition owns the key now: stop the work"),
+    row(
+        Exit::Fenced,
+        "fenced",
+        "another acquisition owns the key now: stop the work; resolve: or another doubt is there",
+    ),
     row(Exit::Gone, "gone", "the acquisition has ended and the key is absent: stop the work"),
     row(Exit::InDoubt, "in_doubt", "the work may have happened; an operator must resolve it"),
     row(Exit::Conflict, "conflict", "already completed otherwise; the stored result stands"),
@@ -68,7 +84,11 @@ pub(crate) const TABLE: &[Row] = &[
         "the work is done, but its result cannot be read now: ask again",
     ),
     row(Exit::Protocol, "protocol", "what answers at the address is no onceward daemon"),
-    row(Exit::NotKept, "not_kept", "get --body-only: the work is done, but its body is not kept"),
+    row(
+        Exit::NotKept,
+        "not_kept",
+        "get, wait --body-only: the work is done, but its body is not kept",
+    ),
 ];
 
 impl Exit {

@@ -55,6 +55,7 @@ pub(crate) struct ForgetArguments {
         env = "ONCEWARD_FENCE",
         value_name = "N",
         value_parser = fence,
+        allow_negative_numbers = true, // So that -1 is told what to write.
         conflicts_with = "all_keys"
     )]
     fence: Option<Fence>,

@@ -43,10 +43,16 @@ pub(crate) struct ResolveArguments {
     #[command(flatten)]
     identity: IdentityArguments,
     /// The acquisition judged
-    #[arg(long, env = "ONCEWARD_FENCE", value_name = "N", value_parser = fence)]
+    #[arg(
+        long,
+        env = "ONCEWARD_FENCE",
+        value_name = "N",
+        value_parser = fence,
+        allow_negative_numbers = true // So that -1 is told what to write.
+    )]
     fence: Option<Fence>,
     /// The doubt judged, by its number
-    #[arg(long, env = "ONCEWARD_DOUBT", value_name = "N")]
+    #[arg(long, env = "ONCEWARD_DOUBT", value_name = "N", allow_negative_numbers = true)]
     doubt: Option<u32>,
     /// The work was done; without a body, retries learn no more than that
     #[arg(long)]

@@ -66,6 +66,15 @@ fn json_has_the_documented_fields() {
         &["get", "--key", "doubt"],
         &["get", "--key", "done"],
         &["get", "--key", "never"],
+        &["list", "--limit", "1"],
+        &["resolve", "--key", "doubt", "--never-done", "--yes"],
+        &["resolve", "--key", "doubt", "--never-done"],
+        &["resolve", "--key", "busy", "--never-done"],
+        &["forget", "--key", "never"],
+        &["forget", "--key", "busy", "--yes"],
+        &["forget", "--all-keys", "--empty-scope", "--dry-run"],
+        &["forget", "--all-keys", "--empty-scope", "--yes"],
+        &["forget", "--all-keys", "--scope", "s", "--yes"],
         &["ping"],
         &["version"],
         &["config"],
@@ -80,6 +89,10 @@ fn json_has_the_documented_fields() {
         let name = format!("{} {outcome}", call[0]);
         let want = documented.get(&name).cloned().unwrap_or_default();
         assert_eq!(printed(&answer), want, "{name}: {answer}");
+        if let Some(entry) = answer["entries"].get(0) {
+            assert_eq!(printed(entry), documented["list entry"], "{entry}");
+            seen.insert("list entry".to_owned());
+        }
         seen.insert(name);
     }
     let unseen: Vec<_> = documented.keys().filter(|name| !seen.contains(*name)).collect();

@@ -63,6 +63,13 @@ fn secrets_in_the_environment_show_in_no_help_and_no_error_s16() {
         &["renew"],
         &["abandon"],
         &["get", "--wait", "x"],
+        &["wait", "--log", "trace"],
+        &["resolve", "--never-done"],
+        &["resolve", "--completed", "--yes"],
+        &["resolve", "--help"],
+        &["forget"],
+        &["forget", "--yes"],
+        &["list", "--state", "x"],
         &["get", "--log", "trace"],
     ] {
         let output = daemon.command(arguments).envs(environment).output().expect("starts");
@@ -82,6 +89,22 @@ fn the_log_holds_no_key_at_any_level_s16() {
         daemon.told(&[&arguments[..], &["--token", &token, "--body", "hunter2-body"]].concat());
     assert_eq!(told.code, 0, "{}", told.stderr);
     assert_eq!(daemon.told(&["begin", "--key", "hunter2-key", "--lease", "1ms"]).code, 2);
+    let named = ["--key", "hunter2-key", "--scope", "hunter2-scope", "--log", "trace"];
+    for (command, code) in
+        [(&["wait"][..], 0), (&["resolve", "--yes", "--never-done"], 16), (&["forget", "--yes"], 0)]
+    {
+        let told = daemon.told(&[command, &named[..]].concat());
+        assert_eq!(told.code, code, "{command:?}: {}", told.stderr);
+        assert!(!told.stderr.is_empty(), "{command:?}: it does log");
+        assert!(!told.stderr.contains("hunter2"), "{command:?}: {}", told.stderr);
+    }
+    daemon.acquire("hunter2-key", &["--scope", "hunter2-scope"]);
+    let whole = ["forget", "--all-keys", "--yes", "--scope", "hunter2-scope", "--log", "trace"];
+    for command in [&["list", "--log", "trace"][..], &whole] {
+        let told = daemon.told(command);
+        assert!(!told.stderr.is_empty(), "{command:?}: it does log");
+        assert!(!told.stderr.contains("hunter2"), "{command:?}: {}", told.stderr);
+    }
     daemon.signal(nix::sys::signal::Signal::SIGTERM);
     assert!(daemon.ended().success());
     daemon.await_log("drained");

@@ -163,6 +163,10 @@ fn help_and_version_are_answers() {
         "renew",
         "get",
         "stats",
+        "wait",
+        "list",
+        "resolve",
+        "forget",
     ] {
         assert!(help.stdout.contains(&format!("\n  {command} ")), "{command}: {}", help.stdout);
         let help = told(&[command, "--help"]);
