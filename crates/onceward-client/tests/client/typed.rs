@@ -2,6 +2,7 @@
 //! cannot read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
@@ -140,6 +141,33 @@ async fn the_body_is_plain_json_and_the_future_moves_between_threads() {
     // An untyped caller is given the same bytes.
     let untyped = client.execute(key("k"), payload(), |_| async { Err::<(), _>("not run") }).await;
     assert_eq!(untyped.unwrap().into_done().unwrap().result, done.done.result);
+}
+
+#[tokio::test]
+async fn callers_at_once_get_equal_values_s2() {
+    let server = Server::start();
+    let execution = server.client().execution().wait(Millis::from_secs(20)).codec(Json);
+    let runs = Arc::new(AtomicU32::new(0));
+    let calls: Vec<_> = (0..100)
+        .map(|caller| {
+            let (execution, runs) = (execution.clone(), Arc::clone(&runs));
+            tokio::spawn(async move {
+                let work = async |_: Context| {
+                    runs.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                    Ok::<_, ()>(Order { id: caller, ..order() })
+                };
+                let executed = execution.execute_typed(key("shared"), payload(), work).await;
+                executed.unwrap().into_done().unwrap().value
+            })
+        })
+        .collect();
+    let mut values = Vec::new();
+    for call in calls {
+        values.push(call.await.unwrap());
+    }
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+    assert!(values.iter().all(|value| *value == values[0]), "{values:?}");
 }
 
 /// Encodes to less than it is.
