@@ -2,6 +2,7 @@
 //! with many connections. The rules themselves are proven by the conformance suite.
 
 mod bad_frames;
+mod booking;
 mod many_connections;
 mod one_owner;
 mod proxy;
