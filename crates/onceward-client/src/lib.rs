@@ -136,3 +136,8 @@ struct ReplacingSetNxAndLua;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The guide to steps, likewise.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/steps.md")]
+struct StepsGuide;
