@@ -79,6 +79,13 @@ impl Execution {
         self.with(|execution| execution.on_failure(on_failure))
     }
 
+    /// Whether concurrent calls of one key and payload through this client share one execution; see
+    /// [`crate::Execution`]. On unless turned off.
+    #[must_use]
+    pub fn coalesce(self, coalesce: bool) -> Self {
+        self.with(|execution| execution.coalesce(coalesce))
+    }
+
     fn with(self, set: impl FnOnce(crate::Execution) -> crate::Execution) -> Self {
         Self { execution: set(self.execution), inner: self.inner }
     }

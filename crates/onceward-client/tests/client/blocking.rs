@@ -38,16 +38,16 @@ fn over(store: &TestStore) -> blocking::Client {
 }
 
 /// 16 threads execute one key at once: one runs, all get its result.
-fn threads_share_one_key(client: &blocking::Client) {
+fn threads_share_one_key(client: &blocking::Client, name: &str, coalesce: bool) {
     const THREADS: u32 = 16;
     let runs = AtomicU32::new(0);
-    let execution = client.execution().wait(Duration::from_secs(20));
+    let execution = client.execution().wait(Duration::from_secs(20)).coalesce(coalesce);
     let results: Vec<_> = thread::scope(|scope| {
         let calls: Vec<_> = (0..THREADS)
             .map(|caller| {
                 let (execution, runs) = (execution.clone(), &runs);
                 scope.spawn(move || {
-                    let executed = execution.execute(key("shared"), Fingerprint::None, |_| {
+                    let executed = execution.execute(key(name), Fingerprint::None, |_| {
                         runs.fetch_add(1, Ordering::Relaxed);
                         Ok::<_, ()>((201, caller.to_string()))
                     });
@@ -84,10 +84,10 @@ fn operations_answer(client: &blocking::Client) {
     let complete = onceward_client::Complete { token, result, fingerprint: None };
     let completed = client.complete(scoped.as_ref(), &complete).unwrap();
     assert_eq!(completed.name(), "already_completed");
-    assert_eq!(client.list(&ListQuery::default()).unwrap().entries.len(), 2);
+    assert_eq!(client.list(&ListQuery::default()).unwrap().entries.len(), 3);
     let forget = Forget { fence: token.fence };
     assert_eq!(client.forget(scoped.as_ref(), &forget).unwrap(), ForgetOutcome::Forgotten);
-    assert_eq!(client.store_stats().unwrap().entries, 1);
+    assert_eq!(client.store_stats().unwrap().entries, 2);
     assert_eq!(client.namespace().as_str(), "orders");
     assert_eq!(client.derived_key(scoped.as_ref()).len(), 64);
 }
@@ -98,7 +98,11 @@ fn threads_run_one_key_once_and_operations_answer_s2() {
     for url in ["mem://orders", &remote] {
         let builder = blocking::Client::builder(url).request_timeout(Duration::from_secs(10));
         let client = builder.open_blocking().unwrap();
-        threads_share_one_key(&client);
+        threads_share_one_key(&client, "shared", true);
+        let before = client.store_stats().unwrap().begin_replay;
+        threads_share_one_key(&client, "apart", false);
+        let replayed = client.store_stats().unwrap().begin_replay - before;
+        assert_eq!(replayed, 15, "each thread asked the store itself");
         operations_answer(&client);
     }
 }
@@ -315,6 +319,9 @@ fn work_may_execute_other_keys_and_drive_runtimes() {
     let client = blocking::Client::open("mem://orders").unwrap();
     let executed = client.execute(key("outer"), Fingerprint::None, |_| {
         let inner = client.execute(key("inner"), Fingerprint::None, |_| Ok::<_, ()>("inner"))?;
+        // The store knows that this very work runs; nobody waits for itself.
+        let own = client.execute(key("outer"), Fingerprint::None, |_| Ok::<_, ()>("own"))?;
+        assert_eq!(own.name(), "in_progress");
         let runtime = Builder::new_current_thread().build().unwrap();
         let name = runtime.block_on(async { inner.name() });
         drop(runtime);
