@@ -11,6 +11,8 @@ use std::process::Command;
 
 #[path = "repo/documents.rs"]
 mod documents;
+#[path = "repo/errors.rs"]
+mod errors;
 
 /// What each crate may depend on inside the workspace; dev-dependencies are free.
 const EDGES: &[(&str, &[&str])] = &[
