@@ -66,7 +66,8 @@ fn main() -> ExitCode {
 
 fn run((cli, matches): (Cli, ArgMatches), file: Option<&SettingsFile>) -> ExitCode {
     let json = cli.shared.json;
-    execute(cli, &matches, file).unwrap_or_else(|failure| tell_failure(&failure, json))
+    execute(cli, &matches, file)
+        .unwrap_or_else(|failure| tell_failure(&settings::blame(file, &matches, failure), json))
 }
 
 /// What could not be parsed, or asked for help or the version.
@@ -134,8 +135,8 @@ fn execute(
         Command::Serve(arguments) => {
             let namespaces = file.map(|file| file.namespaces.clone()).unwrap_or_default();
             let plan = arguments.plan(namespaces).map_err(|failures| {
-                let own = matches.subcommand().map_or(matches, |(_, own)| own);
-                settings::blame(file, "serve", own, failures)
+                let blamed = failures.into_iter();
+                Failure::all(blamed.map(|one| settings::blame(file, matches, one)).collect())
             })?;
             serve::run(plan, &arguments, shared.json).map(ExitCode::from)
         }

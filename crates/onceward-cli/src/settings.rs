@@ -62,23 +62,24 @@ pub(crate) fn refusal(problems: &[Problem]) -> Failure {
     Failure { field, ..Failure::new(Exit::BadInput, lines.join("\n")) }
 }
 
-/// Adds to each failure where the setting at fault was made, if that was in the file.
+/// Adds to a failure where the setting at fault was made, if that was in the file and counts.
 pub(crate) fn blame(
     file: Option<&SettingsFile>,
-    section: &str,
     matches: &ArgMatches,
-    mut failures: Vec<Failure>,
+    mut failure: Failure,
 ) -> Failure {
-    for failure in &mut failures {
-        let option = failure.field.as_deref().map(|field| field.replace('_', "-"));
-        let setting = file.and_then(|file| Some((file, file.setting(Some(section), &option?)?)));
-        if let Some((file, setting)) = setting
-            && matches.value_source(&setting.id) == Some(ValueSource::DefaultValue)
-        {
-            failure.message += &format!(" ({}:{})", file.path.display(), setting.line);
-        }
+    let option = failure.field.as_deref().map(|field| field.replace('_', "-"));
+    let section = matches.subcommand();
+    let set = file.zip(option).and_then(|(file, option)| {
+        let own = section.and_then(|(name, own)| Some((file.setting(Some(name), &option)?, own)));
+        let (set, matches) = own.or_else(|| Some((file.setting(None, &option)?, matches)))?;
+        let counts = matches.value_source(&set.id) == Some(ValueSource::DefaultValue);
+        counts.then(|| format!(" ({}:{})", file.path.display(), set.line))
+    });
+    if let Some(place) = set.filter(|place| !failure.message.contains(place)) {
+        failure.message += &place;
     }
-    Failure::all(failures)
+    failure
 }
 
 #[cfg(test)]

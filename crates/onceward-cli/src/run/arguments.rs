@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use onceward_client::Policy;
+use onceward_client::{Millis, Policy};
 
 use crate::commands::begin::PolicyName;
 use crate::identity::IdentityArguments;
@@ -130,6 +130,20 @@ fn output_size(text: &str) -> Result<usize, String> {
 }
 
 impl RunArguments {
+    /// Lease and retention.
+    pub(crate) fn spans(&self) -> (Millis, Millis) {
+        (self.lease.lease(), self.retention.retention())
+    }
+
+    /// The option by which a doubt may arise.
+    pub(crate) fn in_doubt_by(&self) -> Option<&'static str> {
+        match (self.on_failure, self.policy()) {
+            (OnFailure::InDoubt, _) => Some("on-failure"),
+            (_, Policy::InDoubt) => Some("policy"),
+            (_, Policy::Takeover) => None,
+        }
+    }
+
     pub(super) fn policy(&self) -> Policy {
         match (self.policy, self.on_failure) {
             (Some(policy), _) => policy.into(),

@@ -1,18 +1,25 @@
 //! Whether settings can be used together: everything that can be told without starting anything.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 
-use onceward::Limits;
+use onceward::{Limits, Millis};
 
+use super::catalogue;
 use super::effective::{Effective, Origin, effective};
 use super::file::SettingsFile;
 use super::problem::Problem;
 use crate::arguments::{self, Cli, Command};
-use crate::commands::begin::BeginArguments;
+use crate::credential;
 use crate::failure::Failure;
 use crate::logging;
 use crate::serve;
+
+/// What begins every variable of this program.
+const PREFIX: &str = "ONCEWARD_";
+/// What `run` tells its command, which may be this program.
+const OF_RUN: &str = "ONCEWARD_RUN_";
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -38,6 +45,7 @@ pub(crate) fn judge(path: Option<&Path>) -> Judgement {
     };
     judging.found.problems.extend(variables);
     judging.writable();
+    judging.strangers();
     // What a variable spoils is told; what rests on it cannot be judged.
     if readable {
         judging.commands();
@@ -51,6 +59,20 @@ fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.sort_by_key(|problem| problem.line);
     problems.dedup_by(|next, last| next.line == last.line && next.message == last.message);
     problems
+}
+
+/// Every variable that an option of any command reads.
+fn known_variables() -> BTreeSet<String> {
+    let mut command = arguments::command();
+    command.build();
+    let options = command.get_subcommands().flat_map(clap::Command::get_arguments);
+    let variables = options.filter_map(|option| option.get_env()?.to_str().map(str::to_owned));
+    variables.chain([credential::VARIABLE.to_owned()]).collect()
+}
+
+/// `lease-max` of `ONCEWARD_LEASE_MAX`.
+fn option_of(variable: &str) -> String {
+    variable.trim_start_matches(PREFIX).to_lowercase().replace('_', "-")
 }
 
 struct Judging<'a> {
@@ -102,14 +124,27 @@ impl Judging<'_> {
                 self.warn("serve", option, message);
             }
         }
-        let key = &["--key", "k"];
-        if let Some(Cli { command: Command::Begin(arguments), .. }) = self.parsed("begin", key) {
-            self.begin(&arguments, &limits);
+        if let Some(Cli { command: Command::Begin(arguments), .. }) =
+            self.parsed("begin", &["--key", "k"])
+        {
+            let (lease, retention) = arguments.spans();
+            self.spans("begin", lease, retention, &limits);
+            if arguments.is_in_doubt() {
+                self.doubt("begin", "policy");
+            }
+        }
+        if let Some(Cli { command: Command::Run(arguments), .. }) =
+            self.parsed("run", &["--key", "k", "--", "true"])
+        {
+            let (lease, retention) = arguments.spans();
+            self.spans("run", lease, retention, &limits);
+            if let Some(option) = arguments.in_doubt_by() {
+                self.doubt("run", option);
+            }
         }
     }
 
-    fn begin(&mut self, arguments: &BeginArguments, limits: &Limits) {
-        let (lease, retention) = arguments.spans();
+    fn spans(&mut self, section: &'static str, lease: Millis, retention: Millis, limits: &Limits) {
         // The largest limits that any daemon can have: beyond them no daemon takes it (S6, S20).
         let widest = serve::widest_limits();
         let checks = |limits: &Limits| {
@@ -120,17 +155,39 @@ impl Judging<'_> {
         };
         for ((option, never), (_, here)) in checks(&widest).into_iter().zip(checks(limits)) {
             if let Some(why) = never {
-                self.problem(Some("begin"), Failure::bad_input(option, why.to_string()));
+                self.problem(Some(section), Failure::bad_input(option, why.to_string()));
             } else if let Some(why) = here {
-                self.warn("begin", option, format!("{why}, says a daemon with this [serve]"));
+                self.warn(section, option, format!("{why}, says a daemon with this [serve]"));
             }
         }
-        if arguments.is_in_doubt() {
-            self.warn(
-                "begin",
-                "policy",
-                "in-doubt does not span a restart or a crash of a daemon that keeps everything in memory (durability level memory): the key is absent then, and a retry runs the work again (S14)".to_owned(),
-            );
+    }
+
+    /// Below the durability level `always` a doubt does not outlive the daemon (S14), and so far
+    /// there is no other level than `memory`.
+    fn doubt(&mut self, section: &'static str, option: &str) {
+        self.warn(
+            section,
+            option,
+            "in-doubt does not span a restart or a crash of a daemon that keeps everything in memory (durability level memory): the key is absent then, and a retry runs the work again (S14)".to_owned(),
+        );
+    }
+
+    /// What is set for this program and no option reads: most likely a slip.
+    fn strangers(&mut self) {
+        let known = known_variables();
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            let own = name.starts_with(PREFIX) && !name.starts_with(OF_RUN);
+            if !own || known.contains(&name) {
+                continue;
+            }
+            let names = known.iter().map(|known| option_of(known));
+            let names: Vec<_> = names.collect();
+            let near = catalogue::nearest(names.iter().map(String::as_str), &option_of(&name));
+            let advice = near.map_or(String::new(), |near| {
+                format!(": did you mean {PREFIX}{}?", near.to_uppercase().replace('-', "_"))
+            });
+            self.found.warnings.push(Problem::new(format!("{name} sets nothing{advice}")));
         }
     }
 

@@ -203,7 +203,6 @@ set-aside-bytes = \"17MiB\"
 
 #[test]
 fn check_config_judges_each_alone() {
-    #[rustfmt::skip]
     type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], i32, &'a str);
     let cases: &[Case<'_>] = &[
         ("nothing at all", "", &[], 0, "0 errors, 0 warnings"),
@@ -254,6 +253,48 @@ fn check_config_judges_each_alone() {
             "or that it does",
             "[serve]\nlease-max = \"2d\"\n[begin]\nlease = \"2d\"\nretention = \"3d\"",
             &[],
+            0,
+            "0 errors, 0 warnings",
+        ),
+        (
+            "run's lease",
+            "[run]\nlease = \"2d\"\nretention = \"1d\"",
+            &[],
+            2,
+            "[run] retention: retention",
+        ),
+        (
+            "run's doubt",
+            "[run]\non-failure = \"in-doubt\"",
+            &[],
+            0,
+            ":2: [run] on-failure: in-doubt does not span",
+        ),
+        (
+            "or by policy",
+            "[run]\npolicy = \"in-doubt\"",
+            &[],
+            0,
+            ":2: [run] policy: in-doubt does not span",
+        ),
+        (
+            "begin's doubt",
+            "",
+            &[("ONCEWARD_POLICY", "in-doubt")],
+            0,
+            "[begin] policy: ONCEWARD_POLICY: in-doubt does not span",
+        ),
+        (
+            "a slip",
+            "",
+            &[("ONCEWARD_LEASE_MX", "1h")],
+            0,
+            "ONCEWARD_LEASE_MX sets nothing: did you mean ONCEWARD_LEASE_MAX?",
+        ),
+        (
+            "no slip",
+            "",
+            &[("ONCEWARD_RUN_FENCE", "1"), ("ONCEWARD_KEY", "k")],
             0,
             "0 errors, 0 warnings",
         ),

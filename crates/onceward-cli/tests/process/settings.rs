@@ -179,6 +179,28 @@ fn everything_wrong_is_told_with_its_place_and_what_to_write() {
 }
 
 #[test]
+fn a_value_that_proves_wrong_later_is_traced_to_its_line() {
+    let daemon = Daemon::start(&[]);
+    let settings =
+        Settings::new("\ntimeout = \"0s\"\n[begin]\nlease = \"25h\"\nretention = \"48h\"\n");
+    let place = |line: u8| format!("({}:{line})", settings.name());
+    let told = |more: &[&str]| {
+        let arguments = ["--config", settings.name(), "begin", "--key", "k"];
+        daemon.told(&[&arguments[..], more].concat())
+    };
+    let wrong = told(&[]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.stderr.contains("--timeout is out of range"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains(&place(2)), "{}", wrong.stderr);
+    let wrong = told(&["--timeout", "1s"]);
+    assert!(wrong.stderr.contains("lease is"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains(&place(4)), "{}", wrong.stderr);
+    let wrong = told(&["--timeout", "1s", "--lease", "26h"]);
+    assert!(wrong.stderr.contains("lease is"), "{}", wrong.stderr);
+    assert!(!wrong.stderr.contains(settings.name()), "not the file's: {}", wrong.stderr);
+}
+
+#[test]
 fn the_file_that_is_read_is_the_one_named_or_the_first_found() {
     let home = tempfile::tempdir().expect("a folder");
     let user = home.path().join("x/onceward/config.toml");
