@@ -8,10 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use onceward::Store;
 use onceward_core::{
-    Abandon, AbandonOutcome, Backend, BackendError, BadInput, Begin, BeginOutcome,
-    CheckpointOutcome, Complete, CompleteOutcome, Fingerprint, Forget, ForgetOutcome, Get,
-    GetOutcome, Identity, ListPage, ListQuery, Millis, Namespace, Renew, RenewOutcome, Resolve,
-    ResolveOutcome, SaveCheckpoint, ScopedKey, ScopedKeyBuf, Stats,
+    Abandon, AbandonOutcome, BadInput, Begin, BeginOutcome, CheckpointOutcome, Complete,
+    CompleteOutcome, Fingerprint, Forget, ForgetOutcome, Get, GetOutcome, Identity, ListPage,
+    ListQuery, Millis, Namespace, Renew, RenewOutcome, Resolve, ResolveOutcome, SaveCheckpoint,
+    ScopedKey, ScopedKeyBuf, Stats,
 };
 use onceward_proto::Request;
 use tokio::time::Instant;
@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::embedded::Embedded;
 use crate::error::{ClientError, OpenError};
 use crate::execution::Execution;
+use crate::figures::{ClientStats, Figure, Figures, OPERATION_SECONDS};
 use crate::flight::Flights;
 use crate::identifiers::derived_key;
 use crate::outcome::{ExecuteError, Executed, ExecutionResult};
@@ -54,6 +55,7 @@ struct Inner {
     namespace: String,
     store: Kind,
     flights: Arc<Flights>,
+    figures: Arc<Figures>,
 }
 
 enum Kind {
@@ -133,8 +135,12 @@ impl Client {
     }
 
     fn of(namespace: String, store: Kind) -> Self {
+        let figures = match &store {
+            Kind::Embedded(_) => Figures::new(&namespace),
+            Kind::Remote(remote) => Arc::clone(remote.figures()),
+        };
         let flights = Arc::default();
-        Self { inner: Arc::new(Inner { namespace, store, flights }) }
+        Self { inner: Arc::new(Inner { namespace, store, flights, figures }) }
     }
 
     /// The namespace of every operation.
@@ -156,7 +162,8 @@ impl Client {
     /// Executions with settings of their own.
     #[must_use]
     pub fn execution(&self) -> Execution<Self> {
-        Execution::new(self.clone(), self.namespace(), Arc::clone(&self.inner.flights))
+        let (flights, figures) = (&self.inner.flights, &self.inner.figures);
+        Execution::new(self.clone(), self.namespace(), Arc::clone(flights), Arc::clone(figures))
     }
 
     /// Runs `work` unless the key's work is done, running or in doubt, with the defaults of
@@ -240,16 +247,19 @@ impl Client {
         request: &Begin,
     ) -> Result<BeginOutcome<Bytes>, ClientError> {
         let key = key.into();
-        match &self.inner.store {
-            Kind::Embedded(embedded) => embedded.begin(self.identity(key), request).await,
-            Kind::Remote(remote) => {
-                let ask = |wait| Request::Begin { key, begin: Begin { wait, ..*request } };
-                match remote.ask(request.wait, ask).await? {
-                    Reply::Begin(outcome) => Ok(outcome),
-                    other => Err(other.into_error()),
+        let asking = async {
+            match &self.inner.store {
+                Kind::Embedded(embedded) => embedded.begin(self.identity(key), request).await,
+                Kind::Remote(remote) => {
+                    let ask = |wait| Request::Begin { key, begin: Begin { wait, ..*request } };
+                    match remote.ask(request.wait, ask).await? {
+                        Reply::Begin(outcome) => Ok(outcome),
+                        other => Err(other.into_error()),
+                    }
                 }
             }
-        }
+        };
+        self.observe(Figure::Begins, BeginOutcome::name, asking).await
     }
 
     /// Looks without acting. Waits as long as the request says.
@@ -262,16 +272,19 @@ impl Client {
         request: &Get,
     ) -> Result<GetOutcome<Bytes>, ClientError> {
         let key = key.into();
-        match &self.inner.store {
-            Kind::Embedded(embedded) => embedded.get(self.identity(key), request).await,
-            Kind::Remote(remote) => {
-                let ask = |wait| Request::Get { key, get: Get { wait } };
-                match remote.ask(request.wait, ask).await? {
-                    Reply::Get(outcome) => Ok(outcome),
-                    other => Err(other.into_error()),
+        let asking = async {
+            match &self.inner.store {
+                Kind::Embedded(embedded) => embedded.get(self.identity(key), request).await,
+                Kind::Remote(remote) => {
+                    let ask = |wait| Request::Get { key, get: Get { wait } };
+                    match remote.ask(request.wait, ask).await? {
+                        Reply::Get(outcome) => Ok(outcome),
+                        other => Err(other.into_error()),
+                    }
                 }
             }
-        }
+        };
+        self.observe(Figure::Gets, GetOutcome::name, asking).await
     }
 
     /// Asks whether the store is there.
@@ -279,15 +292,18 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn ping(&self) -> Result<Pong, ClientError> {
-        let asked = Instant::now();
-        let boot_epoch = match &self.inner.store {
-            Kind::Embedded(embedded) => embedded.store.boot_epoch(),
-            Kind::Remote(remote) => match remote.ask(Millis::ZERO, |_| ping()).await? {
-                Reply::Pong { boot_epoch } => boot_epoch,
-                other => return Err(other.into_error()),
-            },
+        let asking = async {
+            let asked = Instant::now();
+            let boot_epoch = match &self.inner.store {
+                Kind::Embedded(embedded) => embedded.store.boot_epoch(),
+                Kind::Remote(remote) => match remote.ask(Millis::ZERO, |_| ping()).await? {
+                    Reply::Pong { boot_epoch } => boot_epoch,
+                    other => return Err(other.into_error()),
+                },
+            };
+            Ok(Pong { round_trip: asked.elapsed(), boot_epoch })
         };
-        Ok(Pong { round_trip: asked.elapsed(), boot_epoch })
+        self.observe(Figure::Pings, |_| "pong", asking).await
     }
 
     /// Lists entries page by page. Needs the operate right.
@@ -295,15 +311,18 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn list(&self, query: &ListQuery) -> Result<ListPage, ClientError> {
-        match &self.inner.store {
-            Kind::Embedded(embedded) => Ok(embedded.store.list(self.namespace(), query)?),
-            Kind::Remote(remote) => {
-                match remote.ask(Millis::ZERO, |_| Request::List(*query)).await? {
-                    Reply::List(page) => Ok(page),
-                    other => Err(other.into_error()),
+        let asking = async {
+            match &self.inner.store {
+                Kind::Embedded(embedded) => Ok(embedded.store.list(self.namespace(), query)?),
+                Kind::Remote(remote) => {
+                    match remote.ask(Millis::ZERO, |_| Request::List(*query)).await? {
+                        Reply::List(page) => Ok(page),
+                        other => Err(other.into_error()),
+                    }
                 }
             }
-        }
+        };
+        self.observe(Figure::Operator, |_| "listed", asking).await
     }
 
     /// Figures of the whole store, not of this client. Needs the operate right where it is remote.
@@ -311,13 +330,46 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn store_stats(&self) -> Result<Stats, ClientError> {
-        match &self.inner.store {
-            Kind::Embedded(embedded) => Ok(embedded.store.stats()),
-            Kind::Remote(remote) => match remote.ask(Millis::ZERO, |_| Request::Stats).await? {
-                Reply::Stats(stats) => Ok(*stats),
-                other => Err(other.into_error()),
-            },
+        let asking = async {
+            match &self.inner.store {
+                Kind::Embedded(embedded) => Ok(embedded.store.stats()),
+                Kind::Remote(remote) => match remote.ask(Millis::ZERO, |_| Request::Stats).await? {
+                    Reply::Stats(stats) => Ok(*stats),
+                    other => Err(other.into_error()),
+                },
+            }
+        };
+        self.observe(Figure::Operator, |_| "figures", asking).await
+    }
+
+    /// What this client and its clones have done. No round trip; the store's own figures are
+    /// [`Client::store_stats`].
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        self.inner.figures.stats()
+    }
+
+    /// Counts an operation, and tells those who trace it how it ended.
+    async fn observe<T>(
+        &self,
+        figure: Figure,
+        name: impl FnOnce(&T) -> &'static str,
+        asking: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        let figures = &self.inner.figures;
+        figures.add(figure);
+        let asked = Instant::now();
+        let answer = asking.await;
+        let label @ (_, operation) = figure.metric().label.unwrap_or_default();
+        figures.took(OPERATION_SECONDS, label, asked.elapsed());
+        match &answer {
+            Ok(outcome) => tracing::trace!(operation, outcome = name(outcome), "answered"),
+            Err(error) => {
+                figures.add(Figure::OperationErrors);
+                tracing::debug!(operation, %error, "not answered");
+            }
         }
+        answer
     }
 }
 
@@ -327,7 +379,7 @@ const fn ping<'r>() -> Request<'r> {
 
 macro_rules! operations {
     ($($(#[doc = $doc:literal])+ $name:ident($request:ty) -> $outcome:ty {
-        $store:ident, $variant:ident { $field:ident }, $reply:ident
+        $figure:ident, $store:ident, $variant:ident { $field:ident }, $reply:ident
     })+) => {
         impl Client {$(
             $(#[doc = $doc])+
@@ -340,18 +392,21 @@ macro_rules! operations {
                 request: &$request,
             ) -> Result<$outcome, ClientError> {
                 let key = key.into();
-                match &self.inner.store {
-                    Kind::Embedded(embedded) => {
-                        Ok(embedded.store.$store(self.identity(key), request)?.value)
-                    }
-                    Kind::Remote(remote) => {
-                        let ask = |_| Request::$variant { key, $field: *request };
-                        match remote.ask(Millis::ZERO, ask).await? {
-                            Reply::$reply(outcome) => Ok(outcome),
-                            other => Err(other.into_error()),
+                let asking = async {
+                    match &self.inner.store {
+                        Kind::Embedded(embedded) => {
+                            Ok(embedded.store.$store(self.identity(key), request)?.value)
+                        }
+                        Kind::Remote(remote) => {
+                            let ask = |_| Request::$variant { key, $field: *request };
+                            match remote.ask(Millis::ZERO, ask).await? {
+                                Reply::$reply(outcome) => Ok(outcome),
+                                other => Err(other.into_error()),
+                            }
                         }
                     }
-                }
+                };
+                self.observe(Figure::$figure, |outcome| outcome.name(), asking).await
             }
         )+}
     };
@@ -360,92 +415,15 @@ macro_rules! operations {
 operations! {
     /// Ends an acquisition with a result. One that no frame of the connection can carry goes
     /// without its body, as declined (S20).
-    complete(Complete<'_>) -> CompleteOutcome { complete, Complete { complete }, Complete }
+    complete(Complete<'_>) -> CompleteOutcome { Completes, complete, Complete { complete }, Complete }
     /// Gives an acquisition up.
-    abandon(Abandon) -> AbandonOutcome { abandon, Abandon { abandon }, Abandon }
+    abandon(Abandon) -> AbandonOutcome { Abandons, abandon, Abandon { abandon }, Abandon }
     /// Starts the lease anew. Count it from when this was called (S6).
-    renew(Renew) -> RenewOutcome { renew, Renew { renew }, Renew }
+    renew(Renew) -> RenewOutcome { Renewals, renew, Renew { renew }, Renew }
     /// Leaves bytes for a successor (S19).
-    checkpoint(SaveCheckpoint<'_>) -> CheckpointOutcome { checkpoint, Checkpoint { checkpoint }, Checkpoint }
+    checkpoint(SaveCheckpoint<'_>) -> CheckpointOutcome { Checkpoints, checkpoint, Checkpoint { checkpoint }, Checkpoint }
     /// Ends a doubt. Needs the operate right.
-    resolve(Resolve<'_>) -> ResolveOutcome { resolve, Resolve { resolve }, Resolve }
+    resolve(Resolve<'_>) -> ResolveOutcome { Operator, resolve, Resolve { resolve }, Resolve }
     /// Makes an identity absent. Needs the operate right.
-    forget(Forget) -> ForgetOutcome { forget, Forget { forget }, Forget }
-}
-
-/// With the retries that [`Client`] describes.
-impl Backend for Client {
-    type Bytes = Bytes;
-
-    async fn begin(
-        &self,
-        key: ScopedKey<'_>,
-        request: &Begin,
-    ) -> Result<BeginOutcome<Bytes>, BackendError> {
-        Ok(Self::begin(self, key, request).await?)
-    }
-
-    async fn complete(
-        &self,
-        key: ScopedKey<'_>,
-        request: &Complete<'_>,
-    ) -> Result<CompleteOutcome, BackendError> {
-        Ok(Self::complete(self, key, request).await?)
-    }
-
-    async fn abandon(
-        &self,
-        key: ScopedKey<'_>,
-        request: &Abandon,
-    ) -> Result<AbandonOutcome, BackendError> {
-        Ok(Self::abandon(self, key, request).await?)
-    }
-
-    async fn renew(
-        &self,
-        key: ScopedKey<'_>,
-        request: &Renew,
-    ) -> Result<RenewOutcome, BackendError> {
-        Ok(Self::renew(self, key, request).await?)
-    }
-
-    async fn checkpoint(
-        &self,
-        key: ScopedKey<'_>,
-        request: &SaveCheckpoint<'_>,
-    ) -> Result<CheckpointOutcome, BackendError> {
-        Ok(Self::checkpoint(self, key, request).await?)
-    }
-
-    async fn get(
-        &self,
-        key: ScopedKey<'_>,
-        request: &Get,
-    ) -> Result<GetOutcome<Bytes>, BackendError> {
-        Ok(Self::get(self, key, request).await?)
-    }
-
-    async fn resolve(
-        &self,
-        key: ScopedKey<'_>,
-        request: &Resolve<'_>,
-    ) -> Result<ResolveOutcome, BackendError> {
-        Ok(Self::resolve(self, key, request).await?)
-    }
-
-    async fn forget(
-        &self,
-        key: ScopedKey<'_>,
-        request: &Forget,
-    ) -> Result<ForgetOutcome, BackendError> {
-        Ok(Self::forget(self, key, request).await?)
-    }
-
-    async fn list(&self, query: &ListQuery) -> Result<ListPage, BackendError> {
-        Ok(Self::list(self, query).await?)
-    }
-
-    async fn stats(&self) -> Result<Stats, BackendError> {
-        Ok(Self::store_stats(self).await?)
-    }
+    forget(Forget) -> ForgetOutcome { Operator, forget, Forget { forget }, Forget }
 }

@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::ClientError;
+use crate::figures::{Figure, Figures, Held};
 use crate::reply::{Reply, error_of};
 use crate::span::after;
 
@@ -34,6 +35,7 @@ pub(crate) struct Connection {
     /// A part of `in_flight` only, lest those who wait for an owner keep it from completing.
     waiting: Arc<Semaphore>,
     boot_epoch: u64,
+    figures: Arc<Figures>,
 }
 
 struct State {
@@ -52,6 +54,7 @@ struct State {
 struct Pending {
     caller: oneshot::Sender<Reply>,
     _permits: Permits,
+    _counted: Held,
 }
 
 struct Permits {
@@ -61,7 +64,7 @@ struct Permits {
 
 impl Connection {
     /// `conn` has been welcomed.
-    pub(crate) fn new(conn: ClientConn, in_flight_max: usize) -> Self {
+    pub(crate) fn new(conn: ClientConn, in_flight_max: usize, figures: Arc<Figures>) -> Self {
         let welcome = conn.welcome().copied();
         let allowed = welcome.map_or(2, |welcome| welcome.limits.in_flight_max as usize);
         let in_flight_max = in_flight_max.min(allowed).max(2);
@@ -81,6 +84,7 @@ impl Connection {
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
             waiting: Arc::new(Semaphore::new(waiting_max)),
             boot_epoch: welcome.map_or(0, |welcome| welcome.boot_epoch),
+            figures,
         }
     }
 
@@ -138,6 +142,7 @@ impl Connection {
             Ok(Ok(Reply::Error(error))) => Err(error),
             Ok(reply) => reply,
             Err(_) => {
+                self.figures.add(Figure::Timeouts);
                 let silent = self.state().last_received <= sent;
                 let message = format!("no answer within {} ms", (answer_by - sent).as_millis());
                 let error = ClientError::Unavailable { message };
@@ -156,6 +161,8 @@ impl Connection {
         waits: bool,
         permits: Permits,
     ) -> Result<Call, ClientError> {
+        // Counted outside the lock: a recorder is not ours.
+        let counted = self.figures.hold(Figure::RequestsInFlight);
         loop {
             let drained = self.drained.notified();
             {
@@ -166,9 +173,11 @@ impl Connection {
                 if state.out.len() < QUEUED_BYTES_MAX {
                     let (caller, reply) = oneshot::channel();
                     let correlation = state.encode(&request)?;
-                    state.pending.insert(correlation, Pending { caller, _permits: permits });
+                    let pending = Pending { caller, _permits: permits, _counted: counted };
+                    state.pending.insert(correlation, pending);
                     drop(state);
                     self.work.notify_one();
+                    self.figures.add(Figure::Requests);
                     let connection = waits.then(|| Arc::clone(self));
                     return Ok(Call { connection, correlation, reply, answered: false });
                 }
@@ -257,25 +266,29 @@ impl Connection {
 
     /// Ends the connection at once: every pending request fails with `why`.
     pub(crate) fn end(&self, why: ClientError) {
-        for task in self.stop(why) {
-            task.abort();
+        if let Some(tasks) = self.stop(why) {
+            self.figures.add(Figure::ConnectionsLost);
+            tasks.iter().for_each(AbortHandle::abort);
         }
     }
 
     /// Ends the connection once what is queued is written: nobody is left to ask.
     pub(crate) fn end_after_output(&self) {
         // The writer ends by itself; the reader, listed first, does not.
-        if let Some(reader) = self.stop(ClientError::unavailable("the client is gone")).first() {
+        let tasks = self.stop(ClientError::unavailable("the client is gone")).unwrap_or_default();
+        if let Some(reader) = tasks.first() {
             reader.abort();
         }
     }
 
-    fn stop(&self, why: ClientError) -> Vec<AbortHandle> {
+    /// The tasks that are left to end; `None` if it has ended before.
+    fn stop(&self, why: ClientError) -> Option<Vec<AbortHandle>> {
         let mut state = self.state();
-        if state.ended.is_none() {
-            tracing::debug!(%why, "connection ended");
-            state.ended = Some(why);
+        if state.ended.is_some() {
+            return None;
         }
+        tracing::debug!(%why, "connection ended");
+        state.ended = Some(why);
         let pending = std::mem::take(&mut state.pending);
         let tasks = std::mem::take(&mut state.tasks);
         drop(state);
@@ -285,7 +298,7 @@ impl Connection {
         self.drained.notify_waiters();
         self.over.notify_waiters();
         self.work.notify_one();
-        tasks
+        Some(tasks)
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::error::ClientError;
+use crate::figures::Figures;
 use crate::reply::error_of;
 use crate::url::Address;
 
@@ -31,6 +32,7 @@ pub(crate) struct Introduction<'a> {
     pub(crate) namespace: Namespace<'a>,
     pub(crate) credential: &'a [u8],
     pub(crate) in_flight_max: usize,
+    pub(crate) figures: &'a Arc<Figures>,
 }
 
 /// Connects, is welcomed, and starts the tasks on the current runtime.
@@ -76,7 +78,8 @@ async fn open(
 ) -> Result<Arc<Connection>, ClientError> {
     let mut buffer = BytesMut::new();
     let conn = introduce(&mut input, &mut output, &mut buffer, introduction).await?;
-    let connection = Arc::new(Connection::new(conn, introduction.in_flight_max));
+    let Introduction { in_flight_max, figures, .. } = introduction;
+    let connection = Arc::new(Connection::new(conn, *in_flight_max, Arc::clone(figures)));
     let reader = tokio::spawn(read(input, buffer, EndsConnection(Arc::clone(&connection))));
     let writer = tokio::spawn(write(output, EndsConnection(Arc::clone(&connection))));
     connection.owns(vec![reader.abort_handle(), writer.abort_handle()]);

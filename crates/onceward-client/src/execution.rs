@@ -10,10 +10,11 @@ use onceward_core::{
 };
 use tracing::Instrument as _;
 
+use crate::call::{Call, execution_span};
 use crate::client::Client;
 use crate::context::Context;
+use crate::figures::{ClientStats, Figures};
 use crate::flight::Flights;
-use crate::identifiers::ShortHash;
 use crate::outcome::{ExecuteError, Executed, ExecutionResult};
 use crate::run::Begun;
 
@@ -93,6 +94,7 @@ pub struct Execution<B = Client> {
     pub(crate) on_drop: Option<OnFailure>,
     pub(crate) coalesce: bool,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) figures: Arc<Figures>,
 }
 
 impl<B: Clone> Clone for Execution<B> {
@@ -101,6 +103,7 @@ impl<B: Clone> Clone for Execution<B> {
             backend: self.backend.clone(),
             namespace: self.namespace.clone(),
             flights: Arc::clone(&self.flights),
+            figures: Arc::clone(&self.figures),
             ..*self
         }
     }
@@ -124,10 +127,16 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
     /// # Errors
     /// As [`Namespace::new`].
     pub fn over(backend: B, namespace: &str) -> Result<Self, BadInput> {
-        Ok(Self::new(backend, Namespace::new(namespace)?, Arc::default()))
+        let figures = Figures::new(namespace);
+        Ok(Self::new(backend, Namespace::new(namespace)?, Arc::default(), figures))
     }
 
-    pub(crate) fn new(backend: B, namespace: Namespace<'_>, flights: Arc<Flights>) -> Self {
+    pub(crate) fn new(
+        backend: B,
+        namespace: Namespace<'_>,
+        flights: Arc<Flights>,
+        figures: Arc<Figures>,
+    ) -> Self {
         Self {
             backend,
             namespace: namespace.as_str().to_owned(),
@@ -141,6 +150,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
             on_drop: None,
             coalesce: true,
             flights,
+            figures,
         }
     }
 
@@ -234,15 +244,27 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         T: Into<ExecutionResult>,
     {
         let key = key.into();
-        let span = tracing::debug_span!("execute", key = %ShortHash(key.as_ref()));
+        let call = Call::start(&self.figures, execution_span!("execute", key));
+        let span = call.span();
         let running = async {
-            match self.acquire(key, fingerprint.into()).await {
-                Ok(Begun::Claimed(claim, lead)) => self.run(claim, lead.as_ref(), work).await,
+            let ended = match self.acquire(&call, key, fingerprint.into()).await {
+                Ok(Begun::Claimed(claim, lead)) => {
+                    self.run(&call, claim, lead.as_ref(), work).await
+                }
                 Ok(Begun::Answered(answer)) => Ok(answer),
                 Err(error) => Err(ExecuteError::NotRun(error)),
-            }
+            };
+            call.ended(&ended);
+            ended
         };
         running.instrument(span).await
+    }
+
+    /// What executions of this and its clones have come to: for an execution of [`Client`], the
+    /// client's own figures; over another backend, those of executions alone. No round trip.
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        self.figures.stats()
     }
 
     pub(crate) fn failure_does(&self) -> OnFailure {

@@ -57,9 +57,11 @@
 //! Tested on Linux; built, not tested, for `x86_64-pc-windows-gnu`, where `onceward+unix://` is an
 //! [`OpenError`]; declared, neither built nor tested, for macOS.
 
+mod backend;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod builder;
+mod call;
 mod claim;
 mod client;
 mod codec;
@@ -70,6 +72,7 @@ mod embedded;
 mod error;
 mod execution;
 mod fields;
+mod figures;
 mod fingerprint;
 mod flight;
 mod identifiers;
@@ -102,6 +105,7 @@ pub use context::{CheckpointError, Context};
 pub use error::{ClientError, OpenError};
 pub use execution::{Execution, OnFailure};
 pub use fields::FieldsError;
+pub use figures::ClientStats;
 pub use fingerprint::{FingerprintFields, JsonFingerprintError, PayloadFingerprint};
 pub use identifiers::{attempt_id, derived_key};
 pub use key::{DeriveError, Key, KeyDerivation};

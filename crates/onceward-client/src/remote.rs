@@ -11,6 +11,7 @@ use crate::builder::Options;
 use crate::connection::Connection;
 use crate::dial::{Introduction, dial};
 use crate::error::ClientError;
+use crate::figures::{Figure, Figures};
 use crate::reply::Reply;
 use crate::retry::Backoff;
 use crate::span::after;
@@ -28,6 +29,7 @@ pub(crate) struct Remote {
     /// How often connecting has failed: a caller that waited for `dialing` meanwhile shares the
     /// failure instead of trying at once again.
     failures: AtomicU64,
+    figures: Arc<Figures>,
     /// Answers in a connection's place, in a service's own tests.
     #[cfg(feature = "test-util")]
     stand_in: Option<Arc<StandIn>>,
@@ -48,6 +50,7 @@ impl Remote {
         };
         Self {
             address,
+            figures: Figures::new(&namespace),
             namespace,
             options,
             current: Mutex::new(None),
@@ -64,6 +67,10 @@ impl Remote {
         let mut remote = Self::new(Address::Memory, namespace, options);
         remote.stand_in = Some(stand_in);
         remote
+    }
+
+    pub(crate) const fn figures(&self) -> &Arc<Figures> {
+        &self.figures
     }
 
     /// Asks until there is an answer, the retries are used up, or the deadline has come: connect
@@ -93,7 +100,10 @@ impl Remote {
             let error = match timeout_at(deadline, attempt).await {
                 Ok(Err(error)) => error,
                 Ok(reply) => return reply,
-                Err(_) => ClientError::unavailable("no answer before the deadline"),
+                Err(_) => {
+                    self.figures.add(Figure::Timeouts);
+                    ClientError::unavailable("no answer before the deadline")
+                }
             };
             let pause = pauses.next();
             let repeats = matches!(error, ClientError::Unavailable { .. })
@@ -105,6 +115,7 @@ impl Remote {
             tracing::debug!(%error, retries, "repeating the request");
             retries += 1;
             sleep(pause).await;
+            self.figures.add(Figure::Retries);
         }
     }
 
@@ -135,11 +146,13 @@ impl Remote {
             namespace: Namespace::new(&self.namespace)?,
             credential: &self.options.credential,
             in_flight_max: self.options.in_flight_max,
+            figures: &self.figures,
         };
         let dialed = timeout(self.options.connect_timeout, dial(&self.address, &introduction));
         let error = match dialed.await {
             Ok(Ok(connection)) => {
                 tracing::debug!("connected");
+                self.figures.add(Figure::ConnectionsMade);
                 *self.current() = Some(Arc::clone(&connection));
                 let Options { pause_min, pause_max, .. } = self.options;
                 dialing.pauses = Backoff::new(pause_min, pause_max);
@@ -155,6 +168,7 @@ impl Remote {
             }
         };
         tracing::debug!(%error, "cannot connect");
+        self.figures.add(Figure::ConnectionsFailed);
         dialing.not_before = Instant::now() + dialing.pauses.next();
         dialing.failure = Some(error.clone());
         self.failures.fetch_add(1, Ordering::Release);

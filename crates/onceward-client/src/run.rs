@@ -13,10 +13,12 @@ use onceward_core::{
 };
 use tokio::time::{Instant, sleep};
 
+use crate::call::Call;
 use crate::claim::Claim;
 use crate::context::Context;
 use crate::error::ClientError;
 use crate::execution::Execution;
+use crate::figures::{Figure, Figures};
 use crate::flight::{Lead, Place, Terms, WITHIN_WORK};
 use crate::identifiers::attempt_id;
 use crate::keeper::Keeper;
@@ -48,13 +50,17 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
     /// Asks the store, or gets the answer of a concurrent call; see `flight.rs`.
     pub(crate) async fn acquire(
         &self,
+        call: &Call,
         key: ScopedKeyBuf,
         fingerprint: Fingerprint,
     ) -> Result<Begun<B>, ClientError> {
         let (lead, wait_until) = match self.place(&key, fingerprint).await {
             Place::Lead(lead, wait_until) => (lead, wait_until),
             Place::Alone(wait_until) => return self.ask(key, fingerprint, wait_until, None).await,
-            Place::Answered(answer) => return answer.map(Begun::Answered),
+            Place::Answered(answer) => {
+                call.coalesced();
+                return answer.map(Begun::Answered);
+            }
         };
         let begun = self.ask(key, fingerprint, wait_until, Some(&lead)).await;
         match &begun {
@@ -167,6 +173,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
 
     pub(crate) async fn run<W, F, T, E>(
         &self,
+        call: &Call,
         claim: Arc<Claim<B>>,
         lead: Option<&Arc<Lead>>,
         work: W,
@@ -176,6 +183,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         F: Future<Output = Result<T, E>>,
         T: Into<ExecutionResult>,
     {
+        call.runs(claim.acquired.attempt_number);
         let dropped = self.drop_does().certainty();
         let cut_off = dropped.map(|certainty| give_up(&claim, certainty));
         let mut unfinished = Unfinished { action: cut_off, lead: lead.cloned() };
@@ -199,7 +207,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         };
         unfinished.action =
             Some(Action::Store { claim: Arc::clone(&claim), result: result.clone() });
-        let stored = store(&claim, &result).await;
+        let stored = store(&claim, &result, &self.figures).await;
         unfinished.action = None;
         match stored {
             Ok(not_kept) => {
@@ -251,6 +259,7 @@ fn give_up<B>(claim: &Arc<Claim<B>>, certainty: Certainty) -> Action<B> {
 async fn store<B: Backend<Bytes = Bytes>>(
     claim: &Claim<B>,
     result: &ExecutionResult,
+    figures: &Figures,
 ) -> Result<Option<NotKept>, NotStored> {
     if let Some(why @ (Lost::Fenced | Lost::Gone)) = claim.lost() {
         return Err(NotStored::Lost(why)); // Final (S4): no need to ask.
@@ -278,5 +287,6 @@ async fn store<B: Backend<Bytes = Bytes>>(
         }
         tracing::debug!(%error, "complete failed, repeating it");
         sleep(pauses.next().min(left)).await;
+        figures.add(Figure::CompletesRepeated);
     }
 }

@@ -38,13 +38,13 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use crate::call::{Call, execution_span};
 use crate::claim::Claim;
 use crate::codec::{CodecError, Json};
 use crate::context::{CheckpointError, Context};
 use crate::error::ClientError;
 use crate::execution::{Execution, OnFailure};
 use crate::flight::Lead;
-use crate::identifiers::ShortHash;
 use crate::outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
 use crate::run::Begun;
 use crate::schema::Schema;
@@ -156,12 +156,20 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
             };
             return Err(ExecuteError::NotRun(bad).into());
         }
-        let span = tracing::debug_span!("execute_steps", key = %ShortHash(key.as_ref()));
+        let call = Call::start(&self.figures, execution_span!("execute_steps", key));
+        let span = call.span();
         let running = async {
-            match self.for_steps().acquire(key, fingerprint).await {
-                Ok(Begun::Claimed(claim, lead)) => self.run_steps(claim, lead, program).await,
-                Ok(Begun::Answered(answer)) => answer.try_map(read),
-                Err(error) => Err(ExecuteError::NotRun(error).into()),
+            match self.for_steps().acquire(&call, key, fingerprint).await {
+                Ok(Begun::Claimed(claim, lead)) => self.run_steps(call, claim, lead, program).await,
+                Ok(Begun::Answered(answer)) => {
+                    call.answered(&answer);
+                    answer.try_map(read)
+                }
+                Err(error) => {
+                    let error = ExecuteError::NotRun(error);
+                    call.failed(&error);
+                    Err(error.into())
+                }
             }
         };
         running.instrument(span).await
@@ -183,6 +191,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
 
     async fn run_steps<P, F, O>(
         &self,
+        call: Call,
         claim: Arc<Claim<B>>,
         lead: Option<Arc<Lead>>,
         program: P,
@@ -194,7 +203,8 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
     {
         let mut unencoded = None;
         let work = |context| run_program(context, program, &mut unencoded);
-        let ran = self.for_steps().run(Arc::clone(&claim), lead.as_ref(), work).await;
+        let ran = self.for_steps().run(&call, Arc::clone(&claim), lead.as_ref(), work).await;
+        call.ended(&ran);
         let executed = match ran {
             Ok(executed) => executed,
             Err(ExecuteError::Work(halt)) => {

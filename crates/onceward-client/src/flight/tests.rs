@@ -263,3 +263,75 @@ fn random_interleavings_keep_every_promise() {
         assert!(all.iter().all(|count| *count > 1_000), "{all:?}: too few of one kind");
     }
 }
+
+/// What a follower is told `later_ms` after the leader got its answer.
+fn told(got: Executed, left_ms: u64, later_ms: u64) -> Option<Executed> {
+    let at = Instant::now();
+    let expires_at = at + Duration::from_millis(left_ms);
+    let answer = Answer { got: Ok(got), at, expires_at, terms: TERMS };
+    let shared = answer.shared(TERMS, at, at + Duration::from_millis(later_ms));
+    shared.map(|got| got.expect("no error was shared"))
+}
+
+#[test]
+fn an_answer_is_true_of_the_moment_it_is_told_s7() {
+    let ms = Millis::new;
+    let replayed =
+        |age, left| Executed::Replayed(Done { age: ms(age), retention_left: ms(left), ..done(1) });
+    let in_progress = |retry_after, age| Executed::InProgress {
+        retry_after: ms(retry_after),
+        age: ms(age),
+        attempt_number: 2,
+    };
+    let refused = |after| Executed::Refused {
+        reason: onceward_core::Refusal::Quota,
+        retry_after: Some(ms(after)),
+    };
+    let cases = [
+        (replayed(5, 2_000), Some(replayed(1_505, 500))),
+        (in_progress(2_000, 5), Some(in_progress(500, 1_505))),
+        (in_progress(1_000, 5), Some(in_progress(0, 1_505))),
+        (refused(2_000), Some(refused(500))),
+        (Executed::InDoubt { since: ms(5) }, Some(Executed::InDoubt { since: ms(1_505) })),
+        (Executed::Expired { since: ms(5) }, Some(Executed::Expired { since: ms(1_505) })),
+        (Executed::Mismatch, Some(Executed::Mismatch)),
+    ];
+    for (got, want) in cases {
+        assert_eq!(told(got, 2_000, 1_500), want);
+    }
+    let told = |later_ms| told(replayed(0, 2_000), 2_000, later_ms);
+    assert_eq!(told(1_999), Some(replayed(1_999, 1)));
+    assert_eq!(told(2_000), None, "from its end on the identity is absent");
+}
+
+/// Where another payload finds itself beside a leader in `stage`.
+fn beside(lead: impl FnOnce(&Lead)) -> Place {
+    let flights = Arc::new(Flights::default());
+    let place = |payload_byte| {
+        let (flights, key, payload) = (Arc::clone(&flights), key(0), payload(payload_byte));
+        let mut placing =
+            Box::pin(async move { flights.place(&key, payload, TERMS, Millis::ZERO).await });
+        match placing.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(place) => place,
+            Poll::Pending => panic!("it waits"),
+        }
+    };
+    let Place::Lead(leader, _) = place(0) else { panic!("the first leads") };
+    lead(&leader);
+    place(1)
+}
+
+#[test]
+fn only_a_lease_that_runs_proves_what_the_identity_is_bound_to_s6() {
+    let runs = |from_now_ms: i64| {
+        beside(|lead| {
+            let now = Instant::now();
+            let length = Duration::from_millis(from_now_ms.unsigned_abs());
+            let until = if from_now_ms < 0 { now - length } else { now + length };
+            lead.runs(watch::Sender::new(Ownership::until(until)).subscribe());
+        })
+    };
+    assert!(matches!(runs(10_000), Place::Answered(Ok(Executed::Mismatch))));
+    assert!(matches!(runs(-1), Place::Alone(_)), "it ended, though nobody has noticed yet");
+    assert!(matches!(beside(Lead::hand_over), Place::Lead(..)), "nobody is left: a flight anew");
+}

@@ -72,3 +72,38 @@ async fn no_log_holds_a_key_a_body_or_an_attempt_id_s16() {
         assert!(!log.contains(&token[2..]), "{log}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_span_tells_how_its_execution_ended() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let execution = Execution::over(Fake::new(), "orders").unwrap();
+    let execute = async |fails: bool| {
+        let work = async |_: Context<Fake>| {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if fails { Err("secret-error") } else { Ok("made") }
+        };
+        let key = ScopedKeyBuf::new("secret-tenant", "secret-key").unwrap();
+        let _ = execution.execute(key, Fingerprint::None, work).await;
+    };
+    tokio::join!(execute(true), execute(false), execute(false));
+    let hangs = execute(false);
+    let _ = tokio::time::timeout(Duration::from_millis(10), hangs).await;
+    tokio::time::sleep(Duration::from_millis(1)).await; // Its keeper ends.
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for want in [
+        r#"attempt_number=1 outcome="work_error"}"#,
+        r#"attempt_number=1 outcome="ran"}"#,
+        r#"coalesced=true attempt_number=1 outcome="replayed"}"#,
+        r#"attempt_number=1 outcome="cut_off"}"#,
+    ] {
+        assert_eq!(log.matches(want).count(), 1, "{want}: {log}");
+    }
+    assert!(!log.contains("secret"), "{log}");
+}

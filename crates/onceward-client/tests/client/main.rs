@@ -10,6 +10,7 @@ mod context;
 mod embedded;
 mod execute;
 mod fake;
+mod figures;
 mod keys;
 mod logs;
 mod peer;
