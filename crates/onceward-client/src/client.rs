@@ -349,6 +349,14 @@ impl Client {
         self.inner.figures.stats()
     }
 
+    /// Most requests in flight that the connection allows, as far as it is known.
+    pub(crate) async fn in_flight_max(&self) -> usize {
+        match &self.inner.store {
+            Kind::Embedded(_) => usize::MAX,
+            Kind::Remote(remote) => remote.in_flight_max().await,
+        }
+    }
+
     /// Counts an operation, and tells those who trace it how it ended.
     async fn observe<T>(
         &self,

@@ -34,6 +34,7 @@ pub(crate) struct Connection {
     in_flight: Arc<Semaphore>,
     /// A part of `in_flight` only, lest those who wait for an owner keep it from completing.
     waiting: Arc<Semaphore>,
+    in_flight_max: usize,
     boot_epoch: u64,
     figures: Arc<Figures>,
 }
@@ -83,6 +84,7 @@ impl Connection {
             over: Notify::new(),
             in_flight: Arc::new(Semaphore::new(in_flight_max)),
             waiting: Arc::new(Semaphore::new(waiting_max)),
+            in_flight_max,
             boot_epoch: welcome.map_or(0, |welcome| welcome.boot_epoch),
             figures,
         }
@@ -95,6 +97,10 @@ impl Connection {
 
     pub(crate) fn is_open(&self) -> bool {
         self.state().ended.is_none()
+    }
+
+    pub(crate) const fn in_flight_max(&self) -> usize {
+        self.in_flight_max
     }
 
     /// Tasks to end with the connection.

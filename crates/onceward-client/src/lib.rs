@@ -58,6 +58,7 @@
 //! [`OpenError`]; declared, neither built nor tested, for macOS.
 
 mod backend;
+mod batch;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod builder;
@@ -94,6 +95,7 @@ mod typed;
 mod unfinished;
 mod url;
 
+pub use batch::{BATCH_ITEMS_MAX, Each};
 pub use builder::ClientBuilder;
 pub use client::{Client, Pong};
 #[cfg(feature = "bincode")]

@@ -73,6 +73,16 @@ impl Remote {
         &self.figures
     }
 
+    /// As the connection has it, or the options where there is none.
+    pub(crate) async fn in_flight_max(&self) -> usize {
+        #[cfg(feature = "test-util")]
+        if self.stand_in.is_some() {
+            return self.options.in_flight_max;
+        }
+        let connection = self.connection().await;
+        connection.map_or(self.options.in_flight_max, |connection| connection.in_flight_max())
+    }
+
     /// Asks until there is an answer, the retries are used up, or the deadline has come: connect
     /// timeout, request timeout and wait together. Every repeat is the same request but for what
     /// is left of its wait, so it carries the same attempt id or token (S3).

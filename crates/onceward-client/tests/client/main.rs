@@ -1,6 +1,7 @@
 //! The client from outside: executions over a scripted backend, over an embedded store and over
 //! connections that fail.
 
+mod batch;
 #[cfg(all(feature = "blocking", feature = "test-util"))]
 mod blocking;
 mod coalesce;
