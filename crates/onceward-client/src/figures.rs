@@ -18,7 +18,10 @@ pub(crate) enum Kind {
 
 /// A figure's name in the `metrics` facade.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "only the facade reads names"))]
+#[cfg_attr(
+    not(any(test, feature = "metrics")),
+    expect(dead_code, reason = "only the facade reads names")
+)]
 pub(crate) struct Metric {
     pub(crate) kind: Kind,
     pub(crate) name: &'static str,
