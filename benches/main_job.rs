@@ -7,7 +7,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use onceward::{BootClock, Store, StoreConfig};
-use onceward_bench::{Measurement, Report, Workload, in_process, over_the_wire};
+use onceward_bench::{Measurement, Report, Workload, executions, in_process, over_the_wire};
 use onceward_server::{Listeners, ServerConfig};
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -29,6 +29,10 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         eprintln!("run {} of {runs}: in process", run + 1);
         let values = in_process::run(&workload).map_err(|error| error.to_string())?;
         report.add_run(values);
+        eprintln!("run {} of {runs}: executions", run + 1);
+        let executed = Workload { entries: wire_entries, value_bytes: 512, distance: 0, seed: 3 };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        report.add_run(runtime.block_on(executions::run(&executed))?);
         for connections in [1, 50] {
             eprintln!("run {} of {runs}: over loopback, {connections} connections", run + 1);
             let wire = Workload { entries: wire_entries, value_bytes: 512, distance: 0, seed: 2 };

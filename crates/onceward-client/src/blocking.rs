@@ -50,6 +50,7 @@ use onceward_core::{
 use crate::builder::ClientBuilder;
 use crate::client::Pong;
 use crate::error::{ClientError, OpenError};
+use crate::figures::ClientStats;
 use crate::outcome::{ExecuteError, Executed, ExecutionResult};
 use crate::typed::{TypedDone, TypedError, TypedOutput};
 
@@ -205,6 +206,12 @@ impl Client {
     #[track_caller]
     pub fn store_stats(&self) -> Result<Stats, ClientError> {
         self.inner.block_on(self.inner.client.store_stats())
+    }
+
+    /// What this client and its clones have done. No round trip.
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        self.inner.client.stats()
     }
 }
 

@@ -14,6 +14,7 @@ mod fake;
 mod figures;
 mod keys;
 mod logs;
+mod one_begin;
 mod peer;
 mod proxy;
 mod remote;
