@@ -3,5 +3,6 @@
 mod failing;
 mod owning;
 mod programs;
+mod property;
 mod resuming;
 mod scene;

@@ -1,5 +1,9 @@
 //! Steps and the ownership they need, over a scripted backend in paused time.
 
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use futures_util::FutureExt as _;
 use onceward_client::*;
 use tokio::time::{Duration, sleep};
@@ -130,6 +134,38 @@ async fn no_try_starts_once_ownership_is_lost() {
     let (error, _) = stopped(answer);
     assert!(matches!(error, StepError::Lost { .. }), "{error}");
     assert_eq!(tries, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_undone_for_a_failure_that_is_not_recorded() {
+    for goes_on in [false, true] {
+        let recorded = ok(CheckpointOutcome::Saved { ordinal: 1 });
+        let fake = Fake::new().checkpoint(recorded).checkpoint(denied());
+        let undone = Arc::new(AtomicU32::new(0));
+        let undoing = Arc::clone(&undone);
+        let program = async |mut run: Run<Fake>| {
+            let step = run.step("first", async |_| Ok(()));
+            let undo = move |(), _| {
+                undoing.fetch_add(1, Ordering::Relaxed);
+                ready(Ok(()))
+            };
+            step.compensate(undo).await?;
+            let work = async |_| Err::<u32, _>(StepFailure::terminal("sold out"));
+            match run.step("second", work).await {
+                Err(StepError::NotRecorded { .. }) if goes_on => Ok(0),
+                other => other,
+            }
+        };
+        let answer = execution(&fake).execute_steps(key(), Fingerprint::None, program).await;
+        let (error, next) = stopped(answer);
+        match error {
+            StepError::NotRecorded { .. } => assert!(!goes_on),
+            StepError::CutOff { .. } => assert!(goes_on, "a successor may run it forward"),
+            other => panic!("{other}"),
+        }
+        assert_eq!(next, NextCall::Resumes { after: LEASE });
+        assert_eq!(undone.load(Ordering::Relaxed), 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -91,7 +91,7 @@ impl Scene {
     pub(crate) async fn crash_with<T: std::fmt::Debug>(&self, running: impl Future<Output = T>) {
         tokio::select! {
             biased;
-            () = self.script.0.crash.notified() => {}
+            () = self.script.crashed() => {}
             answer = running => panic!("it was to crash: {answer:?}"),
         }
         self.lapse();
@@ -142,6 +142,16 @@ impl Script {
         std::mem::take(&mut *self.0.diary.lock().unwrap())
     }
 
+    /// What is planned for this call; another one comes next.
+    pub(crate) fn planned(&self, name: &str) -> Act {
+        let planned = self.0.acts.lock().unwrap().get_mut(name).and_then(VecDeque::pop_front);
+        planned.unwrap_or(Act::Succeed)
+    }
+
+    pub(crate) async fn crashed(&self) {
+        self.0.crash.notified().await;
+    }
+
     /// Never returns: the run is dropped.
     pub(crate) async fn crash_here(&self) -> ! {
         self.0.crash.notify_one();
@@ -167,13 +177,13 @@ impl Script {
             Some(ran_by) => format!("{name} of {ran_by}"),
             None => name.clone(),
         });
-        let planned = self.0.acts.lock().unwrap().get_mut(&name).and_then(VecDeque::pop_front);
-        match planned.unwrap_or(Act::Succeed) {
+        match self.planned(&name) {
             Act::Succeed => Ok(context.attempt_number()),
             Act::FailForNow => Err(StepFailure::retryable("busy")),
             Act::FailForGood => Err(StepFailure::terminal("sold out")),
             Act::Crash => self.crash_here().await,
-            Act::Panic => panic!("scripted panic in {name}"),
+            // Past the panic hook: what is scripted is no news.
+            Act::Panic => std::panic::resume_unwind(Box::new("scripted")),
         }
     }
 }
