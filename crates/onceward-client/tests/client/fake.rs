@@ -59,6 +59,7 @@ struct State {
     renew: Queue<RenewOutcome>,
     checkpoint: Queue<CheckpointOutcome>,
     attempts: Mutex<Vec<AttemptId>>,
+    set_aside: Mutex<Vec<usize>>,
     calls: Mutex<Vec<(u64, String)>>,
 }
 
@@ -76,6 +77,7 @@ impl Fake {
             renew: Queue::default(),
             checkpoint: Queue::default(),
             attempts: Mutex::default(),
+            set_aside: Mutex::default(),
             calls: Mutex::default(),
         }))
     }
@@ -117,6 +119,11 @@ impl Fake {
 
     pub(crate) fn attempts(&self) -> Vec<AttemptId> {
         self.0.attempts.lock().unwrap().clone()
+    }
+
+    /// What each begin asked to have set aside for checkpoints, in bytes.
+    pub(crate) fn set_aside(&self) -> Vec<usize> {
+        self.0.set_aside.lock().unwrap().clone()
     }
 
     /// Waits, in paused time, until as many operations were asked.
@@ -170,6 +177,7 @@ impl Backend for Fake {
         request: &Begin,
     ) -> Result<BeginOutcome<Bytes>, BackendError> {
         self.0.attempts.lock().unwrap().push(request.attempt_id);
+        self.0.set_aside.lock().unwrap().push(request.checkpoint_hint);
         self.note(format!("begin wait {}", request.wait.get()));
         self.reply(&self.0.begin, grant(1, request.attempt_id, request.lease)).await
     }

@@ -55,6 +55,18 @@ async fn each_step_is_saved_under_the_next_ordinal_s19() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn room_for_the_ledger_is_set_aside_at_begin_s19() {
+    for (hint, want) in [(None, 64 * 1024), (Some(700), 700)] {
+        let fake = Fake::new();
+        let execution = execution(&fake);
+        let execution = hint.map_or(execution.clone(), |bytes| execution.checkpoint_hint(bytes));
+        let program = async |_: Run<Fake>| Ok(0_u32);
+        execution.execute_steps(key(), Fingerprint::None, program).await.unwrap();
+        assert_eq!(fake.set_aside(), [want]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_store_says_of_a_record_s4_s19() {
     let saved = |ordinal| ok(CheckpointOutcome::Saved { ordinal });
     let refused = CheckpointOutcome::Refused { reason: Refusal::Capacity };
@@ -130,10 +142,12 @@ async fn no_try_starts_once_ownership_is_lost() {
         });
         step.await
     };
-    let answer = execution(&fake).execute_steps(key(), Fingerprint::None, program).await;
-    let (error, _) = stopped(answer);
+    let execution = execution(&fake).policy(Policy::InDoubt);
+    let answer = execution.execute_steps(key(), Fingerprint::None, program).await;
+    let (error, next) = stopped(answer);
     assert!(matches!(error, StepError::Lost { .. }), "{error}");
-    assert_eq!(tries, 1);
+    assert_eq!((tries, next), (1, NextCall::AsItsOwnerDecides));
+    assert_eq!(fake.calls(), ["begin wait 0", "renew"], "nothing of another's is given up");
 }
 
 #[tokio::test(start_paused = true)]
