@@ -54,6 +54,11 @@ impl Signals {
         }
     }
 
+    /// What has arrived and was not asked for.
+    pub(super) fn take_arrived(&mut self) -> Vec<Signal> {
+        std::iter::from_fn(|| self.arrived.try_recv().ok()).collect()
+    }
+
     /// The next one that asks the run to end.
     pub(super) async fn next_to_end(&mut self) -> Signal {
         loop {

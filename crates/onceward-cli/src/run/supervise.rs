@@ -1,5 +1,6 @@
 //! One run of the command, from its start to a result or to the reason why there is none.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -72,7 +73,7 @@ pub(super) async fn supervise(
     let recording = Recording::new(plan.output_max);
     let pumping = tokio::spawn(pump(stdout, stderr, running.mark.clone(), recording, ended));
 
-    let mut sent = Vec::new();
+    let mut sent = BTreeSet::new();
     let mut lost = None;
     let status = loop {
         let kill_at = lost.map(|(_, at)| at);
@@ -80,8 +81,7 @@ pub(super) async fn supervise(
             biased;
             signal = signals.next() => {
                 running.pass_on(signal);
-                sent.push(signal as i32);
-                sent.dedup();
+                sent.insert(signal as i32);
             }
             status = running.ended() => break status,
             why = must_stop(context, plan.policy), if lost.is_none() => {
@@ -102,6 +102,8 @@ pub(super) async fn supervise(
         running.kill_rest();
     }
     running.release().await;
+    // A terminal's signal reached the command as early as us; it is not for what comes next.
+    sent.extend(signals.take_arrived().into_iter().map(|signal| signal as i32));
     if let Some(errno) = pumped.not_started {
         return Err(NotStarted::Exec(errno));
     }
@@ -116,7 +118,7 @@ pub(super) async fn supervise(
 
 /// A command that we passed a signal on to, and that exits with 128 and its number, says that the
 /// signal ended it (as Java does, and shells do for their commands).
-fn end_of(status: ExitStatus, sent: &[i32]) -> End {
+fn end_of(status: ExitStatus, sent: &BTreeSet<i32>) -> End {
     match (status.code(), status.signal()) {
         (Some(code), _) => match sent.iter().find(|&&signal| 128 + signal == code) {
             Some(&signal) => End::Signal(signal),
@@ -209,7 +211,7 @@ mod tests {
             ("another status upon our SIGTERM", exited(3), vec![term], End::Status(3)),
         ];
         for (why, status, sent, want) in cases {
-            assert_eq!(end_of(status, &sent), want, "{why}");
+            assert_eq!(end_of(status, &BTreeSet::from_iter(sent)), want, "{why}");
         }
     }
 }

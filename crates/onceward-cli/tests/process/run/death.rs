@@ -11,8 +11,8 @@ use crate::daemon::{Daemon, eventually};
 
 /// Says who it is, then lives until somebody ends it or `go` is there.
 const LONG: &str = "echo run >> runs; echo $$ > command; echo half
-    (echo $(exec sh -c 'echo $PPID') > child; exec sleep 1000) &
-    until [ -e go ]; do sleep 0.01; done; echo whole";
+    (echo $(exec sh -c 'echo $PPID') > child; exec sleep 45) &
+    until [ -e go ] || [ ! -d \"$PWD\" ]; do sleep 0.01; done; echo whole";
 
 #[test]
 fn a_killed_call_takes_the_command_and_its_children_with_it() {
@@ -65,7 +65,9 @@ fn a_call_that_lost_its_key_stops_the_command_s4() {
     for (why, how, want) in cases {
         let (mut daemon, place) = (Daemon::start(&["--test-clock"]), Place::new());
         let options = [&options[..], &["--kill-after", "200ms"]].concat();
-        let script = format!("{how}; echo half; echo $$ > command; while :; do sleep 0.01; done");
+        let script = format!(
+            "{how}; echo half; echo $$ > command; while [ -d \"$PWD\" ]; do sleep 0.01; done"
+        );
         let running = Running::start(place.script(&daemon, &options, &script));
         let command = place.id("command");
         take_over(&mut daemon, "k");
@@ -120,7 +122,7 @@ fn the_daemons_death_leaves_the_command_alone_where_nobody_may_run_s8() {
     let mut running = Running::start(place.script(
         &daemon,
         &options,
-        "echo $$ > command; until [ -e go ]; do sleep 0.01; done; echo whole",
+        "echo $$ > command; until [ -e go ] || [ ! -d \"$PWD\" ]; do sleep 0.01; done; echo whole",
     ));
     let command = place.id("command");
     let mut log = std::io::BufReader::new(running.0.stderr.take().expect("piped"));

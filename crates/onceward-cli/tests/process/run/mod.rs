@@ -22,7 +22,8 @@ use crate::daemon::{Daemon, eventually};
 /// What the tests' own begins and the runs they meet have in common.
 const DIGEST: &str = "00112233445566778899aabbccddeeff";
 
-/// A folder for commands to leave marks in.
+/// A folder for commands to leave marks in. Scripts that wait for something also end when it is gone,
+/// so that a failed test leaves none behind.
 struct Place {
     folder: TempDir,
 }
@@ -136,13 +137,12 @@ impl Running {
 
     /// Its end, with what it wrote.
     fn ended(mut self) -> Ran {
-        let mut read = Ran { code: None, stdout: Vec::new(), stderr: Vec::new() };
-        let stderr = self.0.stderr.take();
-        let reader = std::thread::spawn(move || read_all(stderr));
-        read.stdout = read_all(self.0.stdout.take());
-        read.stderr = reader.join().expect("it reads");
-        read.code = eventually("its end", || self.0.try_wait().expect("ours")).code();
-        read
+        let (stdout, stderr) = (self.0.stdout.take(), self.0.stderr.take());
+        let stdout = std::thread::spawn(move || read_all(stdout));
+        let stderr = std::thread::spawn(move || read_all(stderr));
+        let code = eventually("its end", || self.0.try_wait().expect("ours")).code();
+        let read = |reader: std::thread::JoinHandle<Vec<u8>>| reader.join().expect("it reads");
+        Ran { code, stdout: read(stdout), stderr: read(stderr) }
     }
 }
 

@@ -104,7 +104,7 @@ fn output_that_cannot_be_written_is_told_and_stored() {
 #[test]
 fn what_the_command_leaves_behind_holds_nobody_up() {
     let (daemon, place) = (Daemon::start(&[]), Place::new());
-    let script = "sleep 1000 & echo $! > left; (sleep 0.2; echo late) & echo out";
+    let script = "sleep 45 & echo $! > left; (sleep 0.2; echo late) & echo out";
     let ran = place.run(&daemon, &["--key", "k"], script);
     assert_eq!((ran.code, ran.stdout()), (Some(0), "out\nlate\n"), "what comes soon is read");
     let left = place.id("left");

@@ -94,8 +94,7 @@ fn a_key_stands_for_one_command_line() {
 #[test]
 fn twenty_calls_at_once_run_once_and_tell_the_same_s2() {
     let (daemon, place) = (Daemon::start(&[]), Place::new());
-    let script =
-        "echo run >> runs; echo out; echo err >&2; until [ -e go ]; do sleep 0.01; done; exit 4";
+    let script = "echo run >> runs; echo out; echo err >&2; until [ -e go ] || [ ! -d \"$PWD\" ]; do sleep 0.01; done; exit 4";
     let calls: Vec<_> = (0..20)
         .map(|_| {
             let options = ["--key", "k", "--wait", "60s"];
@@ -116,7 +115,8 @@ fn twenty_calls_at_once_run_once_and_tell_the_same_s2() {
 #[test]
 fn a_wait_longer_than_the_stores_is_waited_out_s10() {
     let (daemon, place) = (Daemon::start(&["--wait-max", "100ms"]), Place::new());
-    let script = "echo run >> runs; until [ -e go ]; do sleep 0.01; done; echo done";
+    let script =
+        "echo run >> runs; until [ -e go ] || [ ! -d \"$PWD\" ]; do sleep 0.01; done; echo done";
     let first = Running::start(place.script(&daemon, &["--key", "k"], script));
     eventually("it runs", || (place.runs() == 1).then_some(()));
     let second = Running::start(place.script(&daemon, &["--key", "k", "--wait", "50s"], script));

@@ -12,8 +12,9 @@ fn signals_go_on_to_the_command() {
     let (daemon, place) = (Daemon::start(&[]), Place::new());
     let names = ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "CONT"];
     let traps: String = names.map(|name| format!("trap 'echo {name} >> got' {name}\n")).concat();
-    let script =
-        format!("{traps} echo ready > ready; until [ -e go ]; do sleep 0.01; done; exit 9");
+    let script = format!(
+        "{traps} echo ready > ready; until [ -e go ] || [ ! -d \"$PWD\" ]; do sleep 0.01; done; exit 9"
+    );
     let running = Running::start(place.script(&daemon, &["--key", "k"], &script));
     place.line("ready");
     let signals = [
@@ -36,7 +37,7 @@ fn signals_go_on_to_the_command() {
 
 #[test]
 fn an_end_by_a_signal_is_no_result() {
-    let ready = "echo $$ > command; sleep 1000 & echo $! > child";
+    let ready = "echo $$ > command; sleep 45 & echo $! > child";
     let cases = [
         ("it dies of it", format!("{ready}; wait"), 143),
         ("it says that it died of it", format!("trap 'exit 143' TERM; {ready}; wait"), 143),
@@ -46,6 +47,11 @@ fn an_end_by_a_signal_is_no_result() {
         let place = Place::new();
         let running = Running::start(place.script(&daemon, &["--key", key], &script));
         let (command, child) = (place.id("command"), place.id("child"));
+        // Before that it is a shell with the shell's traps.
+        let name = format!("/proc/{child}/comm");
+        crate::daemon::eventually("it sleeps", || {
+            (std::fs::read_to_string(&name).is_ok_and(|name| name == "sleep\n")).then_some(())
+        });
         running.signal(Signal::SIGTERM);
         running.ended().expect_own(key, code, "ended");
         await_death(command);
@@ -66,7 +72,7 @@ fn a_signal_that_was_ignored_stays_ignored() {
     std::fs::write(
         place.path().join("command"),
         "trap 'echo hup >> got' HUP; trap 'echo usr1 >> got; exit 3' USR1
-        echo ready > ready; while :; do sleep 0.01; done",
+        echo ready > ready; while [ -d \"$PWD\" ]; do sleep 0.01; done",
     )
     .expect("ours");
     let script = format!("trap '' HUP; exec {onceward} run --key k -- sh command");
@@ -84,7 +90,7 @@ fn a_signal_that_was_ignored_stays_ignored() {
 #[test]
 fn a_stopped_call_stops_the_command_and_both_go_on() {
     let (daemon, place) = (Daemon::start(&[]), Place::new());
-    let script = "echo $$ > command; until [ -e go ]; do :; done; echo done";
+    let script = "echo $$ > command; until [ -e go ] || [ ! -d \"$PWD\" ]; do :; done; echo done";
     let running = Running::start(place.script(&daemon, &["--key", "k"], script));
     let (command, call) = (place.id("command"), running.id());
     running.signal(Signal::SIGTSTP);
@@ -131,9 +137,9 @@ print(shown.count(b"interrupt"), os.WEXITSTATUS(os.waitpid(child, 0)[1]))
     };
     let ready = "echo ready; read line; echo got $line";
     let catches = format!(
-        "trap 'echo interrupt; n=1' INT; {ready}; while [ -z \"$n\" ]; do sleep 0.01; done; sleep 0.3; exit 3"
+        "trap 'echo interrupt; n=1' INT; {ready}; while [ -z \"$n\" ] && [ -d \"$PWD\" ]; do sleep 0.01; done; exit 3"
     );
     assert_eq!(call("catches", &catches), "1 3\n");
-    assert_eq!(call("dies", &format!("{ready}; exec sleep 1000")), "0 130\n");
+    assert_eq!(call("dies", &format!("{ready}; exec sleep 45")), "0 130\n");
     assert_eq!(state(&daemon, "dies"), "reserved");
 }

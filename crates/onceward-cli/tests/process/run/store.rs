@@ -32,7 +32,7 @@ fn without_room_nothing_runs_s11() {
 fn a_result_that_finds_no_store_is_told() {
     let (daemon, place) = (Daemon::start(&[]), Place::new());
     let options = ["--key", "k", "--lease", "2s", "--report", "report"];
-    let script = "echo out; echo run >> runs; until [ -e go ]; do sleep 0.01; done; exit 3";
+    let script = "echo out; echo run >> runs; until [ -e go ] || [ ! -d \"$PWD\" ]; do sleep 0.01; done; exit 3";
     let running = Running::start(place.script(&daemon, &options, script));
     eventually("it runs", || (place.runs() == 1).then_some(()));
     drop(daemon);
@@ -48,7 +48,7 @@ fn a_result_that_finds_no_store_is_told() {
 #[test]
 fn a_signal_ends_the_wait_for_a_store() {
     let (daemon, place) = (Daemon::start(&[]), Place::new());
-    let script = "echo run >> runs; until [ -e go ]; do sleep 0.01; done; echo $$ > command";
+    let script = "echo run >> runs; until [ -e go ] || [ ! -d \"$PWD\" ]; do sleep 0.01; done; echo $$ > command";
     let running = Running::start(place.script(&daemon, &["--key", "k", "--lease", "1h"], script));
     eventually("it runs", || (place.runs() == 1).then_some(()));
     drop(daemon);
@@ -70,7 +70,8 @@ fn a_restarted_store_is_found_again_at_the_end() {
     let path = socket.path().join("onceward.sock");
     let listen = ["--unix", path.to_str().expect("UTF-8")];
     let (daemon, place) = (Daemon::spawn(&listen), Place::new());
-    let script = "echo run >> runs; until [ -e go ]; do sleep 0.01; done; echo done";
+    let script =
+        "echo run >> runs; until [ -e go ] || [ ! -d \"$PWD\" ]; do sleep 0.01; done; echo done";
     let command = place.script(&daemon, &["--key", "k", "--lease", "30s"], script);
     let running = Running::start(command);
     eventually("it runs", || (place.runs() == 1).then_some(()));
