@@ -19,6 +19,7 @@ mod peer;
 mod proxy;
 mod remote;
 mod steps;
+mod storm;
 #[cfg(feature = "test-util")]
 mod testing;
 mod typed;
