@@ -165,6 +165,11 @@ impl<B: Backend<Bytes = Bytes>> Claim<B> {
 
     /// Gives the identity up, as far as that can be done now; else the end of the lease does.
     pub(crate) async fn abandon(&self, certainty: Certainty) {
+        if certainty == Certainty::NotDone
+            && let Some(lead) = self.lead.upgrade()
+        {
+            lead.gives_back();
+        }
         let request = Abandon { token: self.acquired.token, certainty };
         match self.backend.abandon(self.key.as_ref(), &request).await {
             Ok(outcome) => tracing::debug!(outcome = outcome.name(), "gave the identity up"),

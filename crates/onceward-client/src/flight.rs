@@ -25,8 +25,8 @@
 //! - Another payload is a Mismatch by S1 in every state, so it may be answered here once, and as
 //!   long as, the identity is known to be bound: while the leader's lease runs by its own count,
 //!   which ends no later than the store's (S6), as a live lease shuts out abandon by others,
-//!   resolve and forget; and out of a result that the leader just got. Else the caller asks the
-//!   store itself.
+//!   resolve and forget, and until the leader itself gives the identity back; and out of a result
+//!   that the leader just got. Else the caller asks the store itself.
 //!
 //! # Why nobody hangs, and no herd forms
 //! - The right to lead is one permit. A leader that ends with nothing to share, is dropped, panics
@@ -83,8 +83,12 @@ struct Flight {
 }
 
 enum Stage {
-    Asking { wait_until: Instant },
+    Asking {
+        wait_until: Instant,
+    },
     Running(watch::Receiver<Ownership>),
+    /// The leader is giving the identity back: bound or absent, until the store's answer is here.
+    GivingBack,
     Vacant,
     Ended(Answer),
 }
@@ -276,6 +280,14 @@ impl Lead {
         }
     }
 
+    /// The owner is about to abandon as not done: from then on nothing is proved of the identity.
+    pub(crate) fn gives_back(&self) {
+        let turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = &*turn {
+            turn.member.flight.stage.send_replace(Stage::GivingBack);
+        }
+    }
+
     /// Another may lead.
     pub(crate) fn hand_over(&self) {
         drop(self.take());
@@ -315,7 +327,7 @@ async fn follow(member: Member, terms: Terms, wait_until: Instant) -> Followed {
     loop {
         let leaves = match &*stage.borrow_and_update() {
             Stage::Asking { wait_until: leaders } => *leaders > wait_until + WAIT_SLACK,
-            Stage::Running(_) | Stage::Vacant => false,
+            Stage::Running(_) | Stage::GivingBack | Stage::Vacant => false,
             Stage::Ended(answer) => {
                 let shared = answer.shared(terms, wait_until, Instant::now());
                 return shared.map_or(Followed::Again, Followed::Answered);
@@ -340,6 +352,7 @@ async fn differ(flight: &Flight, wait_until: Instant) -> Followed {
         let bound = match &*stage.borrow_and_update() {
             Stage::Asking { wait_until: leaders } if *leaders <= wait_until + WAIT_SLACK => None,
             Stage::Asking { .. } | Stage::Vacant => Some(false),
+            Stage::GivingBack => None,
             Stage::Running(ownership) => Some(ownership.borrow().holds(Instant::now())),
             Stage::Ended(Answer { got: Ok(Executed::Replayed(_)), expires_at, .. }) => {
                 Some(Instant::now() < *expires_at)

@@ -8,6 +8,7 @@ mod coalesce;
 mod codecs;
 mod connection;
 mod context;
+mod edges;
 mod embedded;
 mod execute;
 mod fake;
