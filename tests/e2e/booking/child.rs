@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Planted;
 use super::downstream;
-use super::plan::{Point, RunPlan};
+use super::plan::{Kill, Point, RunPlan};
 
 pub(super) const STEPS: [&str; 3] = ["truck", "ferry", "driver"];
 pub(super) const NAMESPACE: &str = "bookings";
@@ -58,9 +58,13 @@ pub(super) fn run(
     address: &str,
     folder: &Path,
     plan: &RunPlan,
-    kill: Option<Point>,
+    kill: Option<Kill>,
     planted: Planted,
 ) -> Result<Ended, String> {
+    let after_us = match kill {
+        Some(Kill::After(length)) => length.as_micros(),
+        Some(Kill::At(_)) | None => 0,
+    };
     let itself = env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new(itself)
         .args([ITSELF, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
@@ -69,6 +73,7 @@ pub(super) fn run(
         .env("ONCEWARD_RIG_RUN", plan.seed.to_string())
         .env("ONCEWARD_RIG_FAILS", plan.fails.to_string())
         .env("ONCEWARD_RIG_KILL", format!("{kill:?}"))
+        .env("ONCEWARD_RIG_AFTER_US", after_us.to_string())
         .env("ONCEWARD_RIG_PLANTED", format!("{planted:?}"))
         .stdin(Stdio::null())
         .output()
@@ -97,11 +102,8 @@ struct Orders {
 impl Orders {
     /// Dies here if this is the place: at once, with nothing flushed, closed or told.
     fn at(&self, point: Point) {
-        if self.kill == format!("{:?}", Some(point)) {
-            kill(Pid::this(), Signal::SIGKILL).expect("a process may kill itself");
-            loop {
-                std::thread::park();
-            }
+        if self.kill == format!("{:?}", Some(Kill::At(point))) {
+            die();
         }
     }
 
@@ -119,6 +121,13 @@ impl Orders {
     }
 }
 
+fn die() -> ! {
+    kill(Pid::this(), Signal::SIGKILL).expect("a process may kill itself");
+    loop {
+        std::thread::park();
+    }
+}
+
 #[test]
 #[ignore = "a process of the rig: the rig starts it"]
 fn a_process_of_the_rig() {
@@ -131,6 +140,13 @@ fn a_process_of_the_rig() {
         kill: told("ONCEWARD_RIG_KILL"),
         planted: told("ONCEWARD_RIG_PLANTED"),
     };
+    let after = Duration::from_micros(told("ONCEWARD_RIG_AFTER_US").parse().expect("a number"));
+    if !after.is_zero() {
+        std::thread::spawn(move || {
+            std::thread::sleep(after);
+            die();
+        });
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let answer = runtime.expect("a runtime").block_on(book(&address, orders.clone()));
     match answer {

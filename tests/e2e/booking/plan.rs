@@ -1,5 +1,7 @@
 //! Where the processes of a run are killed.
 
+use std::time::Duration;
+
 use onceward_testkit::SplitMix64;
 
 /// A place in the booking at which a process can die. In the order in which they are reached.
@@ -61,27 +63,43 @@ impl Point {
     }
 }
 
+/// How a process dies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kill {
+    At(Point),
+    /// At any instant, this long after it started: inside a request, between two, before the first
+    /// or not at all.
+    After(Duration),
+}
+
+/// About as long as a process takes.
+const ANY_INSTANT_US_MAX: u64 = 10_000;
+
 /// What happens in one run, from one seed.
 #[derive(Clone, Debug)]
 pub(super) struct RunPlan {
     pub(super) seed: u64,
     /// Whether the last step fails for good.
     pub(super) fails: bool,
-    /// Where each process is killed, in the order in which they are reached: each can be, for the
-    /// one before got no further. The one after the last lives.
-    pub(super) kills: Vec<Point>,
+    /// How each process dies. Points stand in the order in which they are reached: each can be, for
+    /// the one before got no further. The process after the last lives.
+    pub(super) kills: Vec<Kill>,
 }
 
 impl RunPlan {
     pub(super) fn of(seed: u64) -> Self {
         let mut random = SplitMix64::new(seed);
         let fails = random.chance(35);
-        let points = Point::of(fails);
         let count = random.within(1..5);
+        if random.chance(20) {
+            let kills = (0..count)
+                .map(|_| Kill::After(Duration::from_micros(random.within(0..ANY_INSTANT_US_MAX))));
+            return Self { seed, fails, kills: kills.collect() };
+        }
+        let points = Point::of(fails);
         let mut at: Vec<usize> =
             (0..count).map(|_| random.within(0..points.len() as u64) as usize).collect();
         at.sort_unstable();
-        // Nobody owns the key after the first completion, so nobody is taken over.
-        Self { seed, fails, kills: at.into_iter().map(|at| points[at]).collect() }
+        Self { seed, fails, kills: at.into_iter().map(|at| Kill::At(points[at])).collect() }
     }
 }
