@@ -50,6 +50,8 @@
 //! operations are methods of [`Client`], and its `Backend` is the port that middleware knows.
 //! [`Client::execute_typed`] stores a value instead of bytes, as JSON unless another [`Codec`] is
 //! chosen, and a [`Schema`] tag with it, so that no retry misreads what an older version stored.
+//! [`Client::execute_steps`] is for several side effects under one key: a successor goes on after the
+//! last that is recorded, and a failure undoes them; `docs/steps.md` is its guide.
 //! What a fence does not protect is a side effect already fired: hand
 //! [`Context::derived_key`] or [`Context::fence`] on.
 //!

@@ -40,6 +40,7 @@ use tracing::Instrument as _;
 
 use crate::call::{Call, execution_span};
 use crate::claim::Claim;
+use crate::client::Client;
 use crate::codec::{CodecError, Json};
 use crate::context::{CheckpointError, Context};
 use crate::error::ClientError;
@@ -100,6 +101,29 @@ impl<T> fmt::Debug for StepsDone<T> {
 struct Halt {
     error: StepError,
     holds_nothing: bool,
+}
+
+impl Client {
+    /// [`Execution::execute_steps`] with default settings.
+    ///
+    /// # Errors
+    /// See [`TypedError`].
+    ///
+    /// # Panics
+    /// As [`Execution::execute`].
+    pub async fn execute_steps<P, F, O>(
+        &self,
+        key: impl Into<ScopedKeyBuf>,
+        fingerprint: impl Into<Fingerprint>,
+        program: P,
+    ) -> Result<Executed<StepsDone<O::Value>>, TypedError<O::Value, Stopped>>
+    where
+        P: FnOnce(Run) -> F,
+        F: Future<Output = Result<O, StepError>>,
+        O: TypedOutput,
+    {
+        self.execution().execute_steps(key, fingerprint, program).await
+    }
 }
 
 impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {

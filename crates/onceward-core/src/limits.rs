@@ -138,6 +138,20 @@ pub const TABLE: &[Row] = &[
     row("codec id of a typed result", "1–64 B of visible ASCII", "fixed", "does not compile"),
     row("schema tag of a typed result", "1–128 B of visible ASCII", "fixed", "does not compile"),
     row("checkpoint", "64 KiB", "fixed", "bad input; beyond its set-aside it may be refused"),
+    row(
+        "name of a step",
+        "1–64 B of [a-z0-9._-]",
+        "fixed",
+        "the client's error; the step does not run",
+    ),
+    row(
+        "names and results of a run's steps",
+        "60 KiB as JSON",
+        "fixed",
+        "the client's error; the step has run",
+    ),
+    row("message of a step's failure", "512 B", "fixed", "cut at a character"),
+    row("tries of a step", "1,000", "fixed", "cut to it"),
     row("result_bytes_max", "1 MiB", "16 MiB", "completes as not kept"),
     row(
         "set_aside_bytes",
