@@ -71,8 +71,9 @@ fn plain_python_repeats_the_vectors_of_keys_and_fingerprints() {
 /// Runs the script. `None`, and a line that says so, where there is no
 /// Python; CI must have it.
 fn python(script: &Path, arguments: &[&str]) -> Option<Output> {
-    // -B: leaves no compiled files in the source tree.
-    let ran = Command::new("python3").arg("-B").arg(script).args(arguments).output();
+    // -B: leaves no compiled files in the source tree. The daemon reads no settings of this machine.
+    let mut command = Command::new("python3");
+    let ran = command.arg("-B").arg(script).args(arguments).env("ONCEWARD_CONFIG", "").output();
     match ran {
         Ok(output) => Some(output),
         Err(why) if why.kind() == ErrorKind::NotFound && env::var_os("CI").is_none() => {

@@ -19,7 +19,7 @@ fn onceward() -> Command {
             command.env_remove(name);
         }
     }
-    command.arg("demo");
+    command.env("ONCEWARD_CONFIG", "").arg("demo"); // No settings file of this machine's.
     command
 }
 
