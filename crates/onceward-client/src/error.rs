@@ -5,6 +5,10 @@ use std::fmt;
 use onceward::StoreError;
 use onceward_core::{BackendError, BadInput};
 
+use crate::fields::FieldsError;
+use crate::fingerprint::JsonFingerprintError;
+use crate::key::DeriveError;
+
 /// Why an operation got no outcome.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -50,6 +54,10 @@ impl ClientError {
         }
     }
 
+    fn bad_input(field: &str, error: &dyn fmt::Display) -> Self {
+        Self::BadInput { field: field.to_owned(), message: format!("{field}: {error}") }
+    }
+
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::Unavailable { message: message.into() }
     }
@@ -58,6 +66,27 @@ impl ClientError {
 impl From<BadInput> for ClientError {
     fn from(bad: BadInput) -> Self {
         BackendError::from(bad).into()
+    }
+}
+
+/// Nothing was sent.
+impl From<DeriveError> for ClientError {
+    fn from(error: DeriveError) -> Self {
+        Self::bad_input("key", &error)
+    }
+}
+
+/// Nothing was sent.
+impl From<FieldsError> for ClientError {
+    fn from(error: FieldsError) -> Self {
+        Self::bad_input("fingerprint", &error)
+    }
+}
+
+/// Nothing was sent.
+impl From<JsonFingerprintError> for ClientError {
+    fn from(error: JsonFingerprintError) -> Self {
+        Self::bad_input("fingerprint", &error)
     }
 }
 

@@ -96,6 +96,7 @@ pub mod testing;
 mod typed;
 mod unfinished;
 mod url;
+mod work_error;
 
 pub use batch::{BATCH_ITEMS_MAX, Each};
 pub use builder::ClientBuilder;
@@ -123,6 +124,7 @@ pub use steps::{
 };
 pub use typed::{TypedDone, TypedError, TypedExecution, TypedOutput, TypedResult};
 pub use url::PORT_DEFAULT;
+pub use work_error::WorkError;
 
 // The words of the API's own signatures, so that a service needs this crate alone.
 pub use onceward_core::{

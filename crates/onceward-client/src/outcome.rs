@@ -8,6 +8,10 @@ use onceward_core::{
 };
 
 use crate::error::ClientError;
+use crate::fields::FieldsError;
+use crate::fingerprint::JsonFingerprintError;
+use crate::key::DeriveError;
+use crate::typed::TypedError;
 
 /// What the work gives back, to be stored for every retry: status, metadata and body.
 ///
@@ -301,7 +305,8 @@ impl fmt::Display for Lost {
     }
 }
 
-/// Why an execution ended without an answer. `E` is the work's own error.
+/// Why an execution ended without an answer. `E` is the work's own error; where that is no
+/// [`Error`](std::error::Error) itself, [`boxed`](ExecuteError::boxed) makes `?` take it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ExecuteError<E> {
@@ -344,12 +349,25 @@ impl<E> ExecuteError<E> {
     }
 }
 
-/// A key or scope that breaks its bound: nothing ran. So `?` makes keys inside a handler.
-impl<E> From<BadInput> for ExecuteError<E> {
-    fn from(bad: BadInput) -> Self {
-        Self::NotRun(bad.into())
-    }
+macro_rules! from_bad_input {
+    ($($error:ty),+) => {$(
+        /// Nothing ran. So `?` makes keys and fingerprints inside a handler.
+        impl<E> From<$error> for ExecuteError<E> {
+            fn from(bad: $error) -> Self {
+                Self::NotRun(bad.into())
+            }
+        }
+
+        /// As for [`ExecuteError`]: nothing ran.
+        impl<T, E> From<$error> for TypedError<T, E> {
+            fn from(bad: $error) -> Self {
+                Self::Execute(bad.into())
+            }
+        }
+    )+};
 }
+
+from_bad_input!(BadInput, DeriveError, FieldsError, JsonFingerprintError);
 
 impl<E: fmt::Display> fmt::Display for ExecuteError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

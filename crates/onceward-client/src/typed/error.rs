@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use onceward_core::BadInput;
-
 use crate::codec::CodecError;
 use crate::outcome::{Done, ExecuteError};
 use crate::reading::ReadError;
@@ -102,13 +100,6 @@ impl<T, E> TypedError<T, E> {
 impl<T, E> From<ExecuteError<E>> for TypedError<T, E> {
     fn from(error: ExecuteError<E>) -> Self {
         Self::Execute(error)
-    }
-}
-
-/// As for [`ExecuteError`]: nothing ran.
-impl<T, E> From<BadInput> for TypedError<T, E> {
-    fn from(bad: BadInput) -> Self {
-        Self::Execute(bad.into())
     }
 }
 
