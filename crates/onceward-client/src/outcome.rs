@@ -129,6 +129,7 @@ impl<B: Into<Bytes>> From<(u16, B)> for ExecutionResult {
 ///
 /// `D` is the work done: [`Done`], or [`TypedDone`](crate::TypedDone) of a typed execution.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[must_use = "the work may not have run, and may not be done"]
 pub enum Executed<D = Done> {
     /// The work ran here, and its result is stored.
     Ran(D),

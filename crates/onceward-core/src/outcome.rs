@@ -9,6 +9,7 @@ use crate::token::{Fence, Token};
 
 /// What begin answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use = "only Acquired may run the work"]
 pub enum BeginOutcome<B> {
     /// The caller owns the identity: run the work, then complete.
     Acquired(Acquired<B>),
@@ -98,6 +99,7 @@ impl Refusal {
 
 /// What complete answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use = "the result may not be stored"]
 pub enum CompleteOutcome {
     /// Stored now; `None` if the body is kept.
     Completed {
@@ -136,6 +138,7 @@ pub enum AbandonOutcome {
 
 /// What renew answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use = "ownership may be lost"]
 pub enum RenewOutcome {
     /// The lease runs anew.
     Renewed {
@@ -154,6 +157,7 @@ pub enum RenewOutcome {
 
 /// What checkpoint answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use = "the checkpoint may not be saved"]
 pub enum CheckpointOutcome {
     /// This ordinal is held: the saved one, or a later one that stands (S19).
     Saved {
@@ -232,6 +236,7 @@ pub struct Completed<B> {
 
 /// What resolve answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use = "the doubt may stand"]
 pub enum ResolveOutcome {
     /// The verdict holds; also if the identity already held that very result.
     Resolved,

@@ -31,7 +31,8 @@ where
                     let body = Body::Kept(&b"done"[..]);
                     let result = StoredResult { status: 201, metadata: &[][..], body };
                     let complete = Complete { token, result, fingerprint: None };
-                    client.complete(key.as_ref(), &complete).await.expect("an answer");
+                    let outcome = client.complete(key.as_ref(), &complete).await;
+                    assert_eq!(outcome.expect("an answer").name(), "completed");
                 }
                 Fate::InDoubt => {
                     let abandon = Abandon { token, certainty: Certainty::InDoubt };

@@ -69,7 +69,7 @@ async fn a_silent_owner_is_taken_over_with_its_checkpoint_s8_s19() {
     let begun = client.begin(&scoped, &begin).await.unwrap();
     let BeginOutcome::Acquired(silent) = begun else { panic!("{begun:?}") };
     let half = SaveCheckpoint { token: silent.token, ordinal: 1, bytes: b"half" };
-    client.checkpoint(&scoped, &half).await.unwrap();
+    assert_eq!(client.checkpoint(&scoped, &half).await.unwrap().name(), "saved");
 
     let executed = client
         .execution()

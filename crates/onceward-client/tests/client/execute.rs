@@ -151,7 +151,7 @@ async fn complete_is_repeated_until_the_lease_ends() {
 #[tokio::test(start_paused = true)]
 async fn the_lease_is_renewed_at_a_third_of_it() {
     let (fake, runs) = (Fake::new(), AtomicU32::new(0));
-    execute(&execution(&fake), 25_000, &runs).await.unwrap();
+    assert_eq!(execute(&execution(&fake), 25_000, &runs).await.unwrap().name(), "ran");
     let calls = fake.timed_calls();
     let times: Vec<_> = calls.iter().map(|(at, call)| (*at, call.as_str())).collect();
     assert_eq!(

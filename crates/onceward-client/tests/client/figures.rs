@@ -73,7 +73,8 @@ async fn a_complete_made_anew_is_counted() {
     let fake = crate::fake::Fake::new().complete(crate::fake::down());
     let execution = crate::execute::execution(&fake);
     let work = async |_: Context<_>| Ok::<_, ()>("made");
-    execution.execute(crate::execute::key(), Fingerprint::None, work).await.unwrap();
+    let ran = execution.execute(crate::execute::key(), Fingerprint::None, work).await.unwrap();
+    assert_eq!(ran.name(), "ran");
     let stats = execution.clone().stats();
     assert_eq!((stats.completes_repeated, stats.ran, stats.executions_running), (1, 1, 0));
 }

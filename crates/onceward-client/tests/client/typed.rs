@@ -373,10 +373,11 @@ async fn an_untyped_result_and_another_type_are_errors_that_hold_the_raw_result(
 
     let client = Client::open("mem://orders").unwrap();
     let execution = client.execution().codec(Json);
-    client
+    let raw = client
         .execute(key("raw"), payload(), |_| async { Ok::<_, ()>(r#"{"id":7,"note":""}"#) })
         .await
         .unwrap();
+    assert_eq!(raw.name(), "ran");
     let (why, done) = unreadable(retry::<Order, _, _>(&execution, key("raw")).await);
     assert_eq!(why, ReadError::Untyped);
     assert_eq!(done.body().unwrap(), r#"{"id":7,"note":""}"#);

@@ -40,7 +40,6 @@ impl Grant {
     /// The entry to write, over the version that was looked at (0: over none), and the answer once
     /// it is written. Draw `fence` after looking at the entry, and anew for each try: it must be larger
     /// than any that the identity ever had.
-    #[must_use]
     pub fn with_fence(self, fence: Fence) -> (View, BeginOutcome<()>) {
         let Self { version, predecessor, request, now } = self;
         debug_assert!(predecessor.is_none_or(|view| view.fence < fence), "invariant 3");
@@ -81,7 +80,6 @@ impl Grant {
     }
 
     /// The answer when the store has no room or the namespace no quota.
-    #[must_use]
     pub const fn refuse(self, reason: Refusal, retry_after: Option<Millis>) -> BeginOutcome<()> {
         BeginOutcome::Refused { reason, retry_after }
     }

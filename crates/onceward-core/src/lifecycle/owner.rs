@@ -167,14 +167,12 @@ pub struct CheckpointPermit {
 
 impl CheckpointPermit {
     /// The entry to write together with the bytes, and the answer once both are written.
-    #[must_use]
     pub const fn saving(self) -> (View, CheckpointOutcome) {
         let view = View { checkpoint_ordinal: self.ordinal, ..self.view };
         (view, CheckpointOutcome::Saved { ordinal: self.ordinal })
     }
 
     /// The answer when the bytes exceed what was set aside and there is no more.
-    #[must_use]
     pub const fn refuse(self) -> CheckpointOutcome {
         CheckpointOutcome::Refused { reason: Refusal::Capacity }
     }

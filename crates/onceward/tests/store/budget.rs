@@ -141,7 +141,7 @@ fn a_checkpoint_within_its_share_is_saved_while_the_headroom_is_drawn_on_s19() {
     let owner = scene.own("owner", &onceward::Begin { checkpoint_hint: hint, ..ask(7_000) });
     let (tokens, _) = fill(&scene, None);
     let beyond = vec![1; Limits::DEFAULT.set_aside_bytes + 12_000];
-    scene.complete("0", tokens[0], &beyond);
+    scene.finish("0", tokens[0], &beyond);
     let refused = CheckpointOutcome::Refused { reason: Refusal::Capacity };
     assert_eq!(save(&scene, "owner", owner, 1, hint + 1), refused, "one byte beyond its share");
     assert_eq!(save(&scene, "owner", owner, 1, hint), CheckpointOutcome::Saved { ordinal: 1 });
@@ -167,7 +167,7 @@ fn a_checkpoint_beyond_its_share_is_saved_while_there_is_room_s19() {
     let taken = acquired(scene.begin("k", &ask(2)));
     let handed_over = taken.checkpoint.expect("it survives the takeover");
     assert_eq!((handed_over.ordinal, handed_over.bytes), (2, vec![9; 10]));
-    scene.complete("k", taken.token, b"done");
+    scene.finish("k", taken.token, b"done");
     assert_eq!(
         scene.memory_used(),
         before - Limits::DEFAULT.set_aside_bytes as u64 + 4,
@@ -211,21 +211,21 @@ fn every_way_to_end_gives_its_memory_back_s11() {
         }),
         ("forgotten", &|scene| {
             let token = scene.own("k", &ask(1));
-            scene.complete("k", token, &[5; 20_000]);
+            scene.finish("k", token, &[5; 20_000]);
             scene.store.forget(id("k"), &Forget { fence: token.fence }).unwrap();
         }),
         ("taken over twice and completed", &|scene| {
             scene.own("k", &onceward::Begin { checkpoint_hint: 3_000, ..ask(1) });
             scene.advance(1_000);
             let second = scene.own("k", &onceward::Begin { result_hint: Some(50_000), ..ask(2) });
-            save(scene, "k", second, 1, 4_000);
+            assert_eq!(save(scene, "k", second, 1, 4_000).name(), "saved");
             scene.advance(1_000);
             let third = scene.own("k", &ask(3));
-            scene.complete("k", third, &[6; 5_000]);
+            scene.finish("k", third, &[6; 5_000]);
         }),
         ("a result too large to keep", &|scene| {
             let token = scene.own("k", &ask(1));
-            scene.complete("k", token, &vec![7; Limits::DEFAULT.result_bytes_max + 1]);
+            scene.finish("k", token, &vec![7; Limits::DEFAULT.result_bytes_max + 1]);
         }),
         ("expired without a tick, and begun again", &|scene| {
             scene.own("k", &ask(1));
@@ -234,7 +234,8 @@ fn every_way_to_end_gives_its_memory_back_s11() {
         }),
         ("refused, begun again in vain", &|scene| {
             fill(scene, Some(100_000));
-            scene.begin("k", &onceward::Begin { result_hint: Some(200_000), ..ask(77) });
+            let hungry = onceward::Begin { result_hint: Some(200_000), ..ask(77) };
+            assert_eq!(scene.begin("k", &hungry).name(), "refused");
         }),
     ];
     for (why, end) in ways {
@@ -259,7 +260,7 @@ fn a_quota_counts_what_is_live_and_gives_places_back_s1_s7() {
     scene.abandon("a", first, Certainty::NotDone);
     let third = scene.own("c", &ask(3));
     assert_eq!(scene.begin("d", &ask(5)), refused, "abandon gave one place back, not two");
-    scene.complete("c", third, b"done");
+    scene.finish("c", third, b"done");
     assert_eq!(scene.begin("d", &ask(5)), refused, "a completed identity has its place");
     scene.store.forget(id("c"), &Forget { fence: third.fence }).unwrap();
     scene.clock.advance(Millis::new(1_000));

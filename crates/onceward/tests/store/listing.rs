@@ -84,7 +84,7 @@ fn pages_are_read_while_threads_write() {
             for number in 0..5_000 {
                 let key = format!("goes-{number}");
                 let token = scene.own(&key, &ask(number));
-                scene.complete(&key, token, b"done");
+                scene.finish(&key, token, b"done");
                 if number % 2 == 0 {
                     scene.store.forget(id(&key), &Forget { fence: token.fence }).unwrap();
                 }
@@ -109,7 +109,7 @@ fn filters_judge_entries_as_they_stand_now_s7_s8() {
     let done = scene.own("done", &ask(1));
     acquired(begin(&scene.store, within("labels", "of another namespace"), &ask(1)));
     scene.clock.advance(Millis::new(600));
-    scene.complete("done", done, b"x");
+    scene.finish("done", done, b"x");
     scene.own("late", &ask(1));
     scene.clock.advance(Millis::new(400)); // The leases of the early ones end; nobody ticks.
     let keys = |state, older_than: Option<u64>| {

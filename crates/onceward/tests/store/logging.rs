@@ -80,7 +80,7 @@ fn unfinished_work_is_logged_without_its_key_and_without_a_lock_s7_s16() {
             let abandon = onceward::Abandon { token: doubted, certainty: Certainty::InDoubt };
             scene.store.abandon(identity(DOUBTED), &abandon).unwrap();
             let completed = scene.own("completed", &ask(3));
-            scene.complete("completed", completed, b"secret-body");
+            scene.finish("completed", completed, b"secret-body");
             scene.clock.advance(onceward::Millis::new(10_000));
             // One is noticed by who comes next, the other by a tick.
             acquired(begin(&scene.store, identity(DOUBTED), &ask(4)));

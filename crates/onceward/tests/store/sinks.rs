@@ -28,7 +28,7 @@ fn replays_hand_out_the_stored_bytes_without_copying_them() {
     let token = scene.own("k", &ask(1));
     let bell = Bell::new();
     let mut ticket = scene.line_up("k", &patient(2), &bell);
-    scene.complete("k", token, b"the one result");
+    scene.finish("k", token, b"the one result");
     let place = |outcome: BeginOutcome<&[u8]>| kept(&outcome).as_ptr() as usize;
     let first = scene.store.begin(id("k"), &ask(3), place).unwrap().value;
     let second = scene.store.begin(id("k"), &ask(4), place).unwrap().value;
@@ -59,7 +59,7 @@ fn a_sink_may_call_the_store_and_keeps_its_bytes_meanwhile() {
     // An owner may complete from inside the answer to its begin, and look, and begin others.
     let own = scene.store.begin(id("k"), &ask(1), |outcome| {
         assert_eq!(outcome.name(), "acquired", "a repeat");
-        scene.complete("k", token, b"from inside");
+        scene.finish("k", token, b"from inside");
         scene.own("another", &ask(2));
         scene.get("k").name()
     });
@@ -69,7 +69,7 @@ fn a_sink_may_call_the_store_and_keeps_its_bytes_meanwhile() {
         scene.store.forget(id("k"), &Forget { fence: token.fence }).unwrap();
         assert_eq!(scene.get("k").name(), "absent");
         let successor = scene.own("k", &ask(4));
-        scene.complete("k", successor, b"of another life");
+        scene.finish("k", successor, b"of another life");
         kept(&outcome).to_vec()
     });
     assert_eq!(read.unwrap().value, b"from inside");

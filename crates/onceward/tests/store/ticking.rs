@@ -110,7 +110,7 @@ fn the_next_deadline_is_the_earliest_there_is_s21() {
     next("a wait ends before it", Some(300));
     drop(second);
     next("who has left is not due", Some(1_000));
-    scene.complete("k", token, b"done");
+    scene.finish("k", token, b"done");
     drop(first);
     scene.store.forget(id("k"), &Forget { fence: token.fence }).unwrap();
     next("an attempt is remembered", Some(120_000));
@@ -221,7 +221,7 @@ fn what_comes_up_during_a_tick_is_in_its_answer_and_tells_nobody_s21() {
 fn an_attempt_to_forget_is_told_where_nothing_else_was_promised_s3_s21() {
     let scene = Scene::new();
     let token = scene.own("k", &ask(1));
-    scene.complete("k", token, b"done");
+    scene.finish("k", token, b"done");
     scene.advance(9_999);
     let calls = hooked(&scene);
     let bell = Bell::new();
@@ -248,7 +248,7 @@ fn ends_are_exact_on_access_without_any_tick_s6_s7_s8_s21() {
     }
     scene.own("doubted", &in_doubt);
     let done = scene.own("done", &ask(1));
-    scene.complete("done", done, b"done");
+    scene.finish("done", done, b"done");
     scene.clock.advance(Millis::new(999));
     assert_eq!(scene.begin("taken", &ask(2)).name(), "in_progress", "S6: one millisecond before");
     assert_eq!(scene.begin("doubted", &ask(2)).name(), "in_progress");

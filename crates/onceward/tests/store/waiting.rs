@@ -48,7 +48,7 @@ fn whatever_changes_is_pushed_and_acquired_at_most_once_s10() {
     #[rustfmt::skip]
     let rows: &[Row<'_>] = &[
         ("complete", Policy::Takeover, Fingerprint::None,
-            &|scene, token| { scene.complete("k", token, b"done"); },
+            &|scene, token| { scene.finish("k", token, b"done"); },
             ["replay", "replay", "completed"]),
         ("abandon as not done: one acquires, one goes on waiting", Policy::Takeover, Fingerprint::None,
             &|scene, token| { scene.abandon("k", token, Certainty::NotDone); },
@@ -119,11 +119,11 @@ fn a_get_waits_out_a_lapsed_lease_until_somebody_ends_it_s10_s8() {
             scene.store.forget(id("k"), &Forget { fence: token.fence }).unwrap();
         }, "absent"),
         ("completed late by its owner", &|scene, token| {
-            scene.complete("k", token, b"late");
+            scene.finish("k", token, b"late");
         }, "completed"),
         ("taken over and completed", &|scene, _| {
             let token = scene.own("k", &ask(2));
-            scene.complete("k", token, b"by another");
+            scene.finish("k", token, b"by another");
         }, "completed"),
         ("the retention ends", &|scene, _| { scene.advance(9_000); }, "absent"),
     ];
@@ -156,7 +156,7 @@ fn a_begin_waits_out_in_progress_only_s10() {
     let digest = Fingerprint::Digest(Digest::new(&[1; 16]).unwrap());
     let bound = onceward::Begin { fingerprint: digest, ..ask(1) };
     let done = scene.own("done", &ask(1));
-    scene.complete("done", done, b"done");
+    scene.finish("done", done, b"done");
     let doubted = scene.own("doubted", &ask(1));
     scene.abandon("doubted", doubted, Certainty::InDoubt);
     let ended = scene.own("ended", &ask(1));
@@ -198,7 +198,7 @@ fn first_come_is_first_served_s10() {
             assert!(told(later, &bell).is_none());
         }
     }
-    scene.complete("k", owner, b"done");
+    scene.finish("k", owner, b"done");
     assert_eq!(scene.store.stats().begin_acquired, 21);
 }
 
@@ -303,7 +303,7 @@ fn over_the_limit_of_waiters_a_begin_is_answered_at_once_s10_s20() {
     drop(second);
     let _fourth = scene.line_up("b", &patient(6), &bell);
     assert_eq!(at_once("a", 7), "in_progress");
-    scene.complete("a", token, b"done");
+    scene.finish("a", token, b"done");
     assert_eq!(scene.store.stats().waiters, 2);
     assert_eq!(scene.store.stats().begin_in_progress, 3);
 }
@@ -348,7 +348,7 @@ fn an_answer_is_given_once_and_ended_waits_answer_as_of_now_s10() {
     }
     assert_eq!(told(&mut ticket, &bell), Some(Err(StoreError::Unavailable)), "there is no second");
     assert_eq!(scene.store.stats().waiters, 1);
-    scene.complete("k", token, b"done");
+    scene.finish("k", token, b"done");
     other.end_wait(); // An answer came before.
     assert_eq!(word(&mut other, &bell), "replay");
 }
@@ -374,7 +374,7 @@ fn ten_thousand_waiters_on_one_key_are_ordinary_s10() {
     assert!(line.iter_mut().all(|ticket| word(ticket, &bell) == "in_progress"));
 
     let mut line = line_up();
-    scene.complete("k", token, b"done");
+    scene.finish("k", token, b"done");
     assert!(line.iter_mut().all(|ticket| match answer(ticket, &bell) {
         BeginOutcome::Replay(replay) => replay.result.body.kept().is_some_and(|b| b == b"done"),
         _ => false,
@@ -451,7 +451,7 @@ fn a_waker_may_call_the_store_s10() {
     let reentrant = Arc::new(Reentrant { store: scene.store.clone(), seen: Mutex::default() });
     let waker = Arc::clone(&reentrant).into();
     let waiting = scene.store.begin_or_wait(id("k"), &patient(2), &waker, |_| ()).unwrap();
-    scene.complete("k", token, b"done");
+    scene.finish("k", token, b"done");
     assert_eq!(*reentrant.seen.lock().unwrap(), ["completed"]);
     drop(waiting);
 }

@@ -61,7 +61,8 @@ async fn room_for_the_ledger_is_set_aside_at_begin_s19() {
         let execution = execution(&fake);
         let execution = hint.map_or(execution.clone(), |bytes| execution.checkpoint_hint(bytes));
         let program = async |_: Run<Fake>| Ok(0_u32);
-        execution.execute_steps(key(), Fingerprint::None, program).await.unwrap();
+        let done = execution.execute_steps(key(), Fingerprint::None, program).await.unwrap();
+        assert_eq!(done.name(), "ran");
         assert_eq!(fake.set_aside(), [want]);
     }
 }

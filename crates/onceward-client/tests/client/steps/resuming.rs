@@ -79,7 +79,8 @@ async fn derived_keys_are_the_same_in_every_try_and_attempt_s18() {
 async fn answers_that_are_no_acquisition_run_nothing_s1_s9() {
     let scene = Scene::new();
     let begin = Begin::new(Fingerprint::None, attempt_id());
-    scene.client.begin(key().as_ref(), &begin).await.unwrap();
+    let begun = scene.client.begin(key().as_ref(), &begin).await.unwrap();
+    assert_eq!(begun.name(), "acquired");
     assert_eq!(scene.book().await.unwrap().name(), "in_progress");
 
     let program = async |_: Run| Ok(());
