@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::StepError;
-use super::failure::TerminalFailure;
+use super::failure::{FAILURE_MESSAGE_BYTES_MAX, TerminalFailure};
+use super::name;
 
 /// Version that is written, and the latest that is read.
 pub const LEDGER_VERSION: u32 = 1;
@@ -23,7 +24,8 @@ const FAILURE_BYTES_RESERVED: usize = 4 * 1024;
 /// Most bytes of all steps' names and results, as JSON; over: [`StepError::LedgerFull`].
 pub const LEDGER_BYTES_MAX: usize = CHECKPOINT_BYTES_MAX - FAILURE_BYTES_RESERVED;
 
-/// Facts in the order in which they came about. Names are unique; `failed.undone <= steps`.
+/// Facts in the order in which they came about. Names are unique and within their bound, as is the
+/// failure's message; `failed.undone <= steps`.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ledger {
@@ -92,8 +94,13 @@ impl Ledger {
             ledger.steps.iter().enumerate().any(|(at, fact)| {
                 ledger.steps[..at].iter().any(|earlier| earlier.name == fact.name)
             });
-        let undone = ledger.failed.as_ref().map_or(0, |failed| failed.undone);
-        if twice || undone > ledger.steps.len() {
+        let named = ledger.steps.iter().all(|fact| name::check(&fact.name).is_ok());
+        let failed = ledger.failed.as_ref().is_none_or(|failed| {
+            failed.undone <= ledger.steps.len()
+                && name::check(&failed.step).is_ok()
+                && failed.message.len() <= FAILURE_MESSAGE_BYTES_MAX
+        });
+        if version == 0 || twice || !named || !failed {
             let message = "its parts contradict each other".to_owned();
             return Err(StepError::LedgerUnreadable { message });
         }

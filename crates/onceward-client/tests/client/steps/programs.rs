@@ -258,7 +258,21 @@ async fn the_ledger_has_a_bound_and_room_for_the_end_beyond_it_s19() {
 
 #[tokio::test(start_paused = true)]
 async fn a_ledger_that_cannot_be_read_stops_the_run_before_it_starts_s19() {
-    let rows: [(&str, &[u8], &str); 7] = [
+    let long = "s".repeat(65);
+    let long_step = format!(r#"{{"onceward_steps":1,"steps":[{{"name":"{long}","result":1}}]}}"#);
+    let text = "m".repeat(FAILURE_MESSAGE_BYTES_MAX + 1);
+    let failed = |step: &str, message: &str| {
+        format!(
+            r#"{{"onceward_steps":1,"steps":[],"failed":{{"step":"{step}","message":"{message}","undone":0}}}}"#
+        )
+    };
+    let (long_failed, long_text) = (failed(&long, ""), failed("a", &text));
+    let impossible = "the checkpoint is no ledger of steps (its parts contradict each other)";
+    let rows: [(&str, &[u8], &str); 11] = [
+        ("version 0", br#"{"onceward_steps":0,"steps":[]}"#, impossible),
+        ("a name that no step has", long_step.as_bytes(), impossible),
+        ("a failed step that none is", long_failed.as_bytes(), impossible),
+        ("a message that none is", long_text.as_bytes(), impossible),
         (
             "no JSON",
             b"\x00half",
