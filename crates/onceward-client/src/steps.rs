@@ -297,6 +297,16 @@ const fn is_another_owners(error: &StepError) -> bool {
 /// Leaves in `unencoded` a value that has no JSON.
 async fn run_program<P, F, O, B>(
     context: Context<B>,
+/// Ends a run with its execution, however that ends: the program may have let the run out, and
+/// nobody would renew for its steps.
+struct EndsRun<B: Backend<Bytes = Bytes>>(Arc<Progress<B>>);
+
+impl<B: Backend<Bytes = Bytes>> Drop for EndsRun<B> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
     program: P,
     unencoded: &mut Option<(CodecError, O::Value)>,
 ) -> Result<ExecutionResult, Halt>
@@ -313,18 +323,18 @@ where
     let returned = program(Run::new(Arc::clone(&progress))).await;
     let result = match progress.failure() {
         Some(failure) => {
+    let _ends = EndsRun(Arc::clone(&progress));
             let compensated = compensate::all(&progress, returned.err()).await;
             compensated.map(|()| failure.to_result())
         }
         None => returned.and_then(|output| {
-            progress.check_done()?;
+            progress.conclude()?;
             let output = output.into_result();
             let (result, fault) = output.encode(&Json);
             *unencoded = fault.map(|why| (why, output.value));
             Ok(result)
         }),
     };
-    progress.end(); // For a run that the program let out.
     result.map_err(|error| Halt { error, holds_nothing: progress.holds_nothing() })
 }
 

@@ -195,15 +195,19 @@ impl<B: Backend<Bytes = Bytes>> Progress<B> {
         }
     }
 
-    /// Whether the program may be done: no step gave it an error, none is open, and it has come to
-    /// every fact.
-    pub(super) fn check_done(&self) -> Result<(), StepError> {
-        self.check_closed()?;
-        let state = self.state();
+    /// Ends a program that may be done: no step gave it an error, none is open, and it has come to
+    /// every fact. No step starts from then on.
+    pub(super) fn conclude(&self) -> Result<(), StepError> {
+        let mut state = self.state();
+        if let Some(open) = &state.open {
+            return Err(StepError::CutOff { step: open.clone() });
+        }
         if state.ended {
             return Err(StepError::Ended);
         }
-        state.all_reached()
+        state.all_reached()?;
+        state.ended = true;
+        Ok(())
     }
 
     /// Whether the identity may be given up without losing anything: no fact is recorded, and no
