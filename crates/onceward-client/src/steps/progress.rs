@@ -54,6 +54,8 @@ struct State<B> {
     open: Option<String>,
     /// An error was given to the program, or it has returned: no step starts any more.
     ended: bool,
+    /// A step failed for now, each time, and so is harmless to repeat.
+    exhausted: bool,
 }
 
 /// What this program has done about one fact of the ledger.
@@ -86,7 +88,7 @@ impl<B: Backend<Bytes = Bytes>> Progress<B> {
             None => (Ledger::new(), 0),
         };
         let reached = ledger.steps.iter().map(|_| Reached::NotYet).collect();
-        let state = State { ledger, ordinal, reached, open: None, ended: false };
+        let state = State { ledger, ordinal, reached, open: None, ended: false, exhausted: false };
         Ok(Self { context, state: Mutex::new(state) })
     }
 
@@ -135,7 +137,9 @@ impl<B: Backend<Bytes = Bytes>> Progress<B> {
 
     /// The step that is open failed for now, each time: repeating it is harmless by its own word.
     pub(super) fn exhausted(&self) {
-        self.state().open = None;
+        let mut state = self.state();
+        state.open = None;
+        state.exhausted = true;
     }
 
     /// No step starts any more.
@@ -211,10 +215,13 @@ impl<B: Backend<Bytes = Bytes>> Progress<B> {
     }
 
     /// Whether the identity may be given up without losing anything: no fact is recorded, and no
-    /// side effect may have happened unrecorded.
+    /// side effect may have happened unrecorded, by a predecessor in the first step either, unless
+    /// this run has tried that step and it is harmless to repeat.
     pub(super) fn holds_nothing(&self) -> bool {
         let state = self.state();
-        state.ledger.steps.is_empty() && state.ledger.failed.is_none() && state.open.is_none()
+        let ledger = &state.ledger;
+        let first = self.context.attempt_number() == 1 || state.exhausted;
+        first && ledger.steps.is_empty() && ledger.failed.is_none() && state.open.is_none()
     }
 
     /// The last fact that is still to be compensated, with what the program gave for it.
