@@ -4,8 +4,8 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use onceward_core::{
-    Abandon, Acquired, Backend, Certainty, Complete, CompleteOutcome, Digest, Millis, Renew,
-    RenewOutcome, ScopedKeyBuf,
+    Abandon, AbandonOutcome, Acquired, Backend, Certainty, Complete, CompleteOutcome, Digest,
+    Millis, Renew, RenewOutcome, ScopedKeyBuf,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -163,8 +163,9 @@ impl<B: Backend<Bytes = Bytes>> Claim<B> {
         Ok(self.backend.complete(self.key.as_ref(), &request).await?)
     }
 
-    /// Gives the identity up, as far as that can be done now; else the end of the lease does.
-    pub(crate) async fn abandon(&self, certainty: Certainty) {
+    /// Gives the identity up, as far as that can be done now; else, on `None`, the end of the lease
+    /// does.
+    pub(crate) async fn abandon(&self, certainty: Certainty) -> Option<AbandonOutcome> {
         if certainty == Certainty::NotDone
             && let Some(lead) = self.lead.upgrade()
         {
@@ -172,9 +173,13 @@ impl<B: Backend<Bytes = Bytes>> Claim<B> {
         }
         let request = Abandon { token: self.acquired.token, certainty };
         match self.backend.abandon(self.key.as_ref(), &request).await {
-            Ok(outcome) => tracing::debug!(outcome = outcome.name(), "gave the identity up"),
+            Ok(outcome) => {
+                tracing::debug!(outcome = outcome.name(), "gave the identity up");
+                Some(outcome)
+            }
             Err(error) => {
                 tracing::warn!(%error, "could not give the identity up: its lease decides");
+                None
             }
         }
     }

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use onceward_core::limits::CHECKPOINT_BYTES_MAX;
-use onceward_core::{Backend, Fingerprint, Policy, ScopedKeyBuf};
+use onceward_core::{AbandonOutcome, Backend, Certainty, Fingerprint, Policy, ScopedKeyBuf};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -252,21 +252,24 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
 
     /// Gives the identity up as far as that loses nothing (invariant 6).
     async fn stop(&self, claim: &Claim<B>, halt: Halt) -> Stopped {
-        let end = self.end_of(&halt);
-        if let Some(certainty) = end.certainty() {
-            claim.abandon(certainty).await;
-        }
-        let next = if is_another_owners(&halt.error) {
-            NextCall::AsItsOwnerDecides
-        } else {
-            match end {
-                OnFailure::Release => NextCall::StartsAnew,
-                OnFailure::InDoubt => NextCall::InDoubt,
-                OnFailure::Leave if self.policy == Policy::InDoubt => NextCall::InDoubt,
-                OnFailure::Leave => NextCall::Resumes {
-                    after: claim.lease_until().saturating_duration_since(Instant::now()).into(),
-                },
+        let certainty = self.end_of(&halt).certainty();
+        let given_up = match certainty {
+            Some(certainty) => claim.abandon(certainty).await,
+            None => None,
+        };
+        let next = match (certainty, given_up) {
+            _ if is_another_owners(&halt.error) => NextCall::AsItsOwnerDecides,
+            // Gone: done by an earlier try whose reply was lost (S3).
+            (Some(Certainty::NotDone), Some(AbandonOutcome::Abandoned | AbandonOutcome::Gone)) => {
+                NextCall::StartsAnew
             }
+            (Some(Certainty::InDoubt), Some(AbandonOutcome::Abandoned)) => NextCall::InDoubt,
+            (_, Some(_)) => NextCall::AsItsOwnerDecides,
+            // Left to its lease, or no word of the store.
+            (_, None) if self.policy == Policy::InDoubt => NextCall::InDoubt,
+            (_, None) => NextCall::Resumes {
+                after: claim.lease_until().saturating_duration_since(Instant::now()).into(),
+            },
         };
         Stopped { error: halt.error, next }
     }
@@ -294,9 +297,6 @@ const fn is_another_owners(error: &StepError) -> bool {
     )
 }
 
-/// Leaves in `unencoded` a value that has no JSON.
-async fn run_program<P, F, O, B>(
-    context: Context<B>,
 /// Ends a run with its execution, however that ends: the program may have let the run out, and
 /// nobody would renew for its steps.
 struct EndsRun<B: Backend<Bytes = Bytes>>(Arc<Progress<B>>);
@@ -307,6 +307,9 @@ impl<B: Backend<Bytes = Bytes>> Drop for EndsRun<B> {
     }
 }
 
+/// Leaves in `unencoded` a value that has no JSON.
+async fn run_program<P, F, O, B>(
+    context: Context<B>,
     program: P,
     unencoded: &mut Option<(CodecError, O::Value)>,
 ) -> Result<ExecutionResult, Halt>
@@ -320,10 +323,10 @@ where
         Ok(progress) => Arc::new(progress),
         Err(error) => return Err(Halt { error, holds_nothing: false }),
     };
+    let _ends = EndsRun(Arc::clone(&progress));
     let returned = program(Run::new(Arc::clone(&progress))).await;
     let result = match progress.failure() {
         Some(failure) => {
-    let _ends = EndsRun(Arc::clone(&progress));
             let compensated = compensate::all(&progress, returned.err()).await;
             compensated.map(|()| failure.to_result())
         }

@@ -50,7 +50,9 @@ impl<B: Backend<Bytes = Bytes>> Action<B> {
     async fn run(self) {
         match self {
             Self::Undo { backend, key, begin } => undo(&backend, &key, &begin).await,
-            Self::GiveUp { claim, certainty } => claim.abandon(certainty).await,
+            Self::GiveUp { claim, certainty } => {
+                claim.abandon(certainty).await;
+            }
             Self::Store { claim, result } => match claim.complete(&result).await {
                 Ok(outcome) => tracing::debug!(outcome = outcome.name(), "completed after a drop"),
                 Err(error) => {

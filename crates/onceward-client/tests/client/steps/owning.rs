@@ -201,3 +201,65 @@ async fn a_value_without_a_json_form_is_done_all_the_same_s12() {
     assert!(matches!(answer, Err(TypedError::NotEncoded { .. })), "{answer:?}");
     assert_eq!(fake.calls(), ["begin wait 0", "complete 0"]);
 }
+
+/// A program whose first step is too slow for its lease, which nothing renews, or exhausts its tries.
+async fn nothing_recorded(fake: &Fake, busy: bool) -> (StepError, NextCall) {
+    let program = async |mut run: Run<Fake>| {
+        if !busy {
+            sleep(LEASE.as_duration()).await;
+        }
+        run.step("first", async |_| Err::<u32, _>(StepFailure::retryable("busy"))).await
+    };
+    stopped(execution(fake).execute_steps(key(), Fingerprint::None, program).await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_that_did_nothing_cannot_say_that_nothing_was_done() {
+    #[rustfmt::skip]
+    let rows = [
+        ("its first step did not start", 2, false, NextCall::Resumes { after: Millis::ZERO }, false),
+        ("nobody was there before", 1, false, NextCall::StartsAnew, true),
+        ("it tried what its predecessor may have done", 2, true, NextCall::StartsAnew, true),
+    ];
+    for (why, attempt, busy, want, given_back) in rows {
+        let begun = grant(attempt, AttemptId::from_bytes([7; 16]), LEASE);
+        let fake = Fake::new().begin(ok(begun)).renew(down().forever());
+        let (error, next) = nothing_recorded(&fake, busy).await;
+        assert_eq!(matches!(error, StepError::Lost { .. }), !busy, "{why}: {error}");
+        assert_eq!(next, want, "{why}");
+        let calls = fake.calls();
+        assert_eq!(calls.contains(&"abandon NotDone".to_owned()), given_back, "{why}: {calls:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_next_call_finds_is_what_the_store_was_told() {
+    #[rustfmt::skip]
+    let rows = [
+        ("given back", ok(AbandonOutcome::Abandoned), NextCall::StartsAnew),
+        ("given back, its repeat says (S3)", ok(AbandonOutcome::Gone), NextCall::StartsAnew),
+        ("taken over", ok(AbandonOutcome::Fenced), NextCall::AsItsOwnerDecides),
+        ("no word of the store", down(), NextCall::Resumes { after: LEASE }),
+    ];
+    for (why, reply, want) in rows {
+        let (_, next) = nothing_recorded(&Fake::new().abandon(reply), true).await;
+        match (next, want) {
+            (NextCall::Resumes { .. }, NextCall::Resumes { .. }) => {}
+            (next, want) => assert_eq!(next, want, "{why}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compensation_that_failed_for_good_without_a_word_of_the_store_is_called_again() {
+    let fake = Fake::new().abandon(down());
+    let program = async |mut run: Run<Fake>| {
+        let broken = |_: u32, _| async { Err(StepFailure::terminal("cannot be undone")) };
+        run.step("first", async |_| Ok(1_u32)).compensate(broken).await?;
+        run.step("second", async |_| Err::<u32, _>(StepFailure::terminal("sold out"))).await
+    };
+    let (error, next) =
+        stopped(execution(&fake).execute_steps(key(), Fingerprint::None, program).await);
+    assert!(matches!(error, StepError::CompensationFailed { .. }), "{error}");
+    assert!(matches!(next, NextCall::Resumes { .. }), "it is not in doubt: {next:?}");
+}
