@@ -231,20 +231,18 @@ impl<B: Backend<Bytes = Bytes>> Progress<B> {
         let Some(failed) = &mut state.ledger.failed else { return Ok(None) };
         while let Some(at) = (state.ledger.steps.len() - failed.undone).checked_sub(1) {
             let fact = &state.ledger.steps[at];
-            if !fact.undo {
-                failed.undone += 1;
-                continue;
-            }
-            return match &mut state.reached[at] {
-                Reached::Passed(compensation) if compensation.is_some() => {
-                    let compensation = compensation.take().expect("just seen");
-                    let (step, result) = (fact.name.clone(), fact.result.clone());
-                    Ok(Some(ToUndo { step, result, compensation }))
-                }
-                Reached::NotYet | Reached::Passed(_) => {
-                    Err(StepError::NoCompensation { step: fact.name.clone() })
-                }
+            let given = match &mut state.reached[at] {
+                Reached::NotYet => None,
+                Reached::Passed(compensation) => compensation.take(),
             };
+            if let Some(compensation) = given {
+                let (step, result) = (fact.name.clone(), fact.result.clone());
+                return Ok(Some(ToUndo { step, result, compensation }));
+            }
+            if fact.undo {
+                return Err(StepError::NoCompensation { step: fact.name.clone() });
+            }
+            failed.undone += 1;
         }
         Ok(None)
     }

@@ -328,3 +328,47 @@ async fn a_ledger_that_cannot_be_read_stops_the_run_before_it_starts_s19() {
         assert!(scene.script.take().is_empty(), "{why}: nothing runs");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_compensation_given_later_is_called_all_the_same() {
+    let scene = Scene::new();
+    let crashing = async |mut run: Run| {
+        step(&scene, &mut run, "truck", 7).await?;
+        scene.script.crash_here().await
+    };
+    scene.crash_with(run(&scene, crashing)).await;
+    let program = async |mut run: Run| {
+        let undo = scene.script.clone();
+        let truck = run.step("truck", async |_| Ok(0)).compensate(move |result: u32, _| {
+            undo.note(format!("undo {result}"));
+            async { Ok(()) }
+        });
+        truck.await?;
+        run.step("ferry", async |_| Err::<(), _>(StepFailure::terminal("sold out"))).await
+    };
+    assert!(run(&scene, program).await.unwrap().is_err());
+    assert_eq!(scene.script.take(), ["truck", "undo 7"], "the program says how to undo it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_let_out_of_a_dropped_program_starts_nothing_more() {
+    let scene = Scene::new();
+    let (out, inside) = tokio::sync::oneshot::channel();
+    let program = async |run: Run| {
+        out.send(run).unwrap();
+        scene.script.crash_here().await
+    };
+    let execution = scene.client.execution();
+    let running = execution.execute_steps(key(), Fingerprint::None, async |run| {
+        program(run).await as Result<(), StepError>
+    });
+    tokio::select! {
+        biased;
+        answer = running => panic!("{answer:?}"),
+        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+    }
+    let mut run = inside.await.unwrap();
+    let late = step(&scene, &mut run, "truck", ()).await.unwrap_err();
+    assert!(matches!(late, StepError::Ended), "nobody renews for it: {late}");
+    assert!(scene.script.take().is_empty());
+}
