@@ -13,7 +13,7 @@ const CALLERS: u64 = 1_000;
 
 type Fault = Box<dyn Error + Send + Sync>;
 
-/// Executes every key once, one after the other, then has [`CALLERS`] ask for one key at once, each
+/// Executes every key once, one after the other, then has 1,000 callers ask for one key at once, each
 /// in two ways: coalescing, and every call for itself. Returns µs per call.
 ///
 /// # Errors

@@ -47,11 +47,13 @@ use onceward_core::{
     RenewOutcome, Resolve, ResolveOutcome, SaveCheckpoint, ScopedKey, ScopedKeyBuf, Stats,
 };
 
+use crate::batch::Each;
 use crate::builder::ClientBuilder;
 use crate::client::Pong;
 use crate::error::{ClientError, OpenError};
 use crate::figures::ClientStats;
 use crate::outcome::{ExecuteError, Executed, ExecutionResult};
+use crate::steps::{StepsDone, Stopped};
 use crate::typed::{TypedDone, TypedError, TypedOutput};
 
 pub use context::Context;
@@ -61,6 +63,9 @@ use runtime::Runtime;
 
 /// What a typed execution comes to: `T` is the value, `E` the work's own error.
 pub type TypedAnswer<T, E> = Result<Executed<TypedDone<T>>, TypedError<T, E>>;
+
+/// What a program of steps comes to: `T` is its value.
+pub type StepsAnswer<T> = Result<Executed<StepsDone<T>>, TypedError<T, Stopped>>;
 
 /// A store, embedded or remote, bound to one namespace, for callers that block.
 ///
@@ -197,6 +202,30 @@ impl Client {
     #[track_caller]
     pub fn list(&self, query: &ListQuery) -> Result<ListPage, ClientError> {
         self.inner.block_on(self.inner.client.list(query))
+    }
+
+    /// [`crate::Client::begin_many`].
+    ///
+    /// # Errors
+    /// As there.
+    #[track_caller]
+    pub fn begin_many(
+        &self,
+        items: &[(ScopedKey<'_>, Begin)],
+    ) -> Result<Each<BeginOutcome<Bytes>>, ClientError> {
+        self.inner.block_on(self.inner.client.begin_many(items))
+    }
+
+    /// [`crate::Client::complete_many`].
+    ///
+    /// # Errors
+    /// As there.
+    #[track_caller]
+    pub fn complete_many(
+        &self,
+        items: &[(ScopedKey<'_>, Complete<'_>)],
+    ) -> Result<Each<CompleteOutcome>, ClientError> {
+        self.inner.block_on(self.inner.client.complete_many(items))
     }
 
     /// Figures of the whole store. Needs the operate right where it is remote.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use onceward_core::{Fingerprint, Millis, Policy, ScopedKeyBuf};
 use tokio::task::block_in_place;
 
-use super::{Context, Inner, TypedAnswer};
+use super::{Context, Inner, StepsAnswer, TypedAnswer};
 use crate::codec::{Codec, Json};
 use crate::execution::OnFailure;
 use crate::outcome::{ExecuteError, Executed, ExecutionResult};
+use crate::steps::{Run, StepError};
 use crate::typed::TypedOutput;
 
 /// Settings of executions, with the defaults and the meaning that [`crate::Execution`] gives them.
@@ -118,6 +119,30 @@ impl Execution {
     {
         let work = on_this_thread(&self.inner, work);
         self.inner.block_on(self.execution.execute(key, fingerprint, work))
+    }
+
+    /// Runs a program of steps on this thread, with the meaning of
+    /// [`crate::Execution::execute_steps`]. The program is asynchronous, as there; a step may block
+    /// for all that, for the lease is kept elsewhere.
+    ///
+    /// # Errors
+    /// See [`TypedError`](crate::TypedError).
+    ///
+    /// # Panics
+    /// As [`Execution::execute`].
+    #[track_caller]
+    pub fn execute_steps<P, F, O>(
+        &self,
+        key: impl Into<ScopedKeyBuf>,
+        fingerprint: impl Into<Fingerprint>,
+        program: P,
+    ) -> StepsAnswer<O::Value>
+    where
+        P: FnOnce(Run) -> F,
+        F: Future<Output = Result<O, StepError>>,
+        O: TypedOutput,
+    {
+        self.inner.block_on(self.execution.execute_steps(key, fingerprint, program))
     }
 
     /// [`TypedExecution::execute_typed`] with the codec [`Json`].

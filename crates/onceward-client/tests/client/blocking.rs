@@ -88,6 +88,15 @@ fn operations_answer(client: &blocking::Client) {
     let forget = Forget { fence: token.fence };
     assert_eq!(client.forget(scoped.as_ref(), &forget).unwrap(), ForgetOutcome::Forgotten);
     assert_eq!(client.store_stats().unwrap().entries, 2);
+    let items = ["one", "two"].map(|name| (key(name), Begin::new(Fingerprint::None, attempt_id())));
+    let items = items.each_ref().map(|(key, begin)| (key.as_ref(), *begin));
+    let begun = client.begin_many(&items).unwrap();
+    let results = begun.iter().zip(&items).map(|(begun, (key, _))| {
+        let Ok(BeginOutcome::Acquired(acquired)) = begun else { panic!("{begun:?}") };
+        (*key, onceward_client::Complete { token: acquired.token, ..complete })
+    });
+    let completed = client.complete_many(&results.collect::<Vec<_>>()).unwrap();
+    assert!(completed.iter().all(|each| each.as_ref().is_ok_and(|it| it.name() == "completed")));
     assert_eq!(client.namespace().as_str(), "orders");
     assert_eq!(client.derived_key(scoped.as_ref()).len(), 64);
 }
@@ -340,4 +349,22 @@ fn debug_shows_no_secret_s16() {
         Ok::<_, ()>(())
     });
     assert_eq!(executed.unwrap().name(), "ran");
+}
+
+/// Steps that block, on the caller's thread; the second call replays.
+#[test]
+fn a_program_of_steps_runs_here() {
+    let client = blocking::Client::open("mem://orders").unwrap();
+    let here = thread::current().id();
+    for replayed in [false, true] {
+        let done =
+            client.execution().execute_steps(key("steps"), Fingerprint::None, async |mut run| {
+                let one = run.step("one", async |_| Ok(thread::current().id() == here)).await?;
+                let two = run.step("two", async |step| Ok(step.derived_key().len())).await?;
+                Ok(format!("{one} {two}"))
+            });
+        let done = done.unwrap().into_done().unwrap();
+        assert_eq!(done.outcome.unwrap(), "true 64");
+        assert_eq!(done.done.replayed, replayed);
+    }
 }
