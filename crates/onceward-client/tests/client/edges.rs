@@ -1,12 +1,13 @@
 //! Edges of concurrent calls: what is true of a key just before and just after something ends.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::task::Poll;
 
 use onceward_client::*;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, sleep, timeout};
 
 use crate::execute::{execution, key};
-use crate::fake::{Fake, ok};
+use crate::fake::{Fake, LEASE, down, grant, ok};
 
 async fn errs_after_a_second(_: Context<Fake>) -> Result<&'static str, &'static str> {
     sleep(Duration::from_secs(1)).await;
@@ -55,4 +56,92 @@ async fn a_key_put_in_doubt_stays_bound_s8() {
     let execution = execution(&fake).policy(Policy::InDoubt);
     let other = other_payload_while(&fake, &execution, false).await;
     assert_eq!(other, Executed::Mismatch);
+}
+
+/// Polls as often, at most; whether it ended before.
+async fn polled<F: Future>(future: F, times: u32) -> bool {
+    let mut future = Box::pin(future);
+    let mut left = times;
+    poll_fn(move |context| {
+        if left == 0 {
+            return Poll::Ready(false);
+        }
+        left -= 1;
+        future.as_mut().poll(context).map(|_| true)
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_dropped_at_any_of_its_awaits_leaves_nobody_waiting() {
+    let mut ended = 0;
+    for (fails, on_drop) in [
+        (false, OnFailure::Leave),
+        (false, OnFailure::Release),
+        (true, OnFailure::Release),
+        (true, OnFailure::InDoubt),
+    ] {
+        for times in 1..30 {
+            let granted = || grant(1, AttemptId::from_bytes([1; 16]), LEASE);
+            // Asked out of a wait, so that it renews first; no reply comes at once.
+            let fake = Fake::new()
+                .begin(ok(granted()).after(50))
+                .renew(ok(RenewOutcome::Renewed { lease_left: LEASE }).after(50))
+                .abandon(ok(AbandonOutcome::Abandoned).after(50))
+                .complete(down().after(50));
+            let execution = execution(&fake).wait(Millis::new(100)).on_drop(on_drop);
+            let call = |name: &'static str| {
+                let execution = execution.clone();
+                async move {
+                    let work = async |_: Context<Fake>| {
+                        for _ in 0..3 {
+                            sleep(Duration::from_secs(1)).await;
+                        }
+                        if fails && name == "leader" { Err("scripted error") } else { Ok(name) }
+                    };
+                    execution.execute(key(), Fingerprint::of("payload"), work).await
+                }
+            };
+            let leader = tokio::spawn(polled(call("leader"), times));
+            tokio::task::yield_now().await;
+            let followers: Vec<_> = (0..3).map(|_| tokio::spawn(call("follower"))).collect();
+            ended += u32::from(leader.await.unwrap());
+            for follower in followers {
+                let why = format!("dropped at poll {times}, fails {fails}, {on_drop:?}");
+                let answer = timeout(Duration::from_secs(100), follower).await.expect(&why);
+                let name = answer.unwrap().unwrap().name();
+                assert!(["ran", "replayed"].contains(&name), "{why}: {name}");
+            }
+            let after = timeout(Duration::from_secs(100), call("after")).await;
+            assert!(after.expect("no flight is left").is_ok());
+        }
+    }
+    assert!((4..116).contains(&ended), "{ended}: some are dropped, some come to their end");
+}
+
+#[test]
+fn a_runtime_that_ends_takes_no_caller_of_another_with_it() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    };
+    let (ends, stays) = (runtime(), runtime());
+    let client = Client::open("mem://orders").unwrap();
+    let (starts, started) = std::sync::mpsc::channel();
+    let leader = client.clone();
+    ends.spawn(async move {
+        let work = async |_: Context| {
+            starts.send(()).unwrap();
+            pending::<Result<&str, ()>>().await
+        };
+        leader.execute(key(), Fingerprint::None, work).await
+    });
+    started.recv().unwrap();
+    let follower = stays.spawn(async move {
+        let unused = async |_: Context| Ok::<_, ()>("unused");
+        client.execute(key(), Fingerprint::None, unused).await.unwrap().name()
+    });
+    ends.shutdown_background();
+    let answer = async { timeout(Duration::from_secs(20), follower).await };
+    assert_eq!(stays.block_on(answer).expect("it hangs").unwrap(), "in_progress", "the lease runs");
 }
