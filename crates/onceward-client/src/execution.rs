@@ -72,8 +72,9 @@ impl OnFailure {
 ///   says: that is how long to wait for owners elsewhere.
 /// - Another payload is [`Executed::Mismatch`] at once while the leader's work runs.
 /// - Do not wait for a follower where its leader cannot go on: not in a task that the leader's work
-///   spawned and waits for, and not while the leader's future is held without being polled. A call
-///   made directly within the work of another follows nobody and asks the store itself.
+///   spawned and waits for, and not while the leader's future is held without being polled: neither
+///   would end, and all that shows is a warning in the log after a minute. A call made directly
+///   within the work of another follows nobody and asks the store itself.
 /// - Calls with [`Fingerprint::Later`] share nothing (S9).
 ///
 /// [`Execution::coalesce`] turns all of this off.

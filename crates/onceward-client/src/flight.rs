@@ -35,7 +35,8 @@
 //! - Waiting for an owner elsewhere is bounded by each call's own `wait`: whoever would wait for
 //!   less time than the leader is going to leaves in time and asks the store itself.
 //! - Within running work no call follows, or two pieces of work that call each other's keys would
-//!   wait for each other for ever.
+//!   wait for each other for ever. What hides from that, in a task of its own, waits for as long as
+//!   the work does, and says so in the log.
 //! - Flights are as many as keys being called, and counted in and out under their shard's lock, so
 //!   the table is empty when nobody calls. No lock is held across an await.
 
@@ -48,16 +49,21 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use onceward_core::{Fingerprint, Millis, Policy, ScopedKeyBuf};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::claim::Ownership;
 use crate::error::ClientError;
+use crate::identifiers::ShortHash;
 use crate::outcome::{Done, Executed};
 use crate::span::after;
 
 /// By how much a leader's wait may end after a follower's own: calls with equal settings, made at
 /// the same time, are in one flight whichever came first.
 const WAIT_SLACK: Duration = Duration::from_millis(10);
+
+/// A follower that has waited so long says so in the log, once: it may be one whose leader waits
+/// for it, and neither would ever end.
+const LONG_FOLLOWING: Duration = Duration::from_secs(60);
 
 tokio::task_local! {
     /// Set while the work of some execution is polled.
@@ -324,6 +330,7 @@ async fn follow(member: Member, terms: Terms, wait_until: Instant) -> Followed {
     let flight = Arc::clone(&member.flight);
     let mut stage = flight.stage.subscribe();
     let mut turn = pin!(flight.turns.acquire());
+    let mut long = pin!(sleep(LONG_FOLLOWING));
     loop {
         let leaves = match &*stage.borrow_and_update() {
             Stage::Asking { wait_until: leaders } => *leaders > wait_until + WAIT_SLACK,
@@ -341,6 +348,12 @@ async fn follow(member: Member, terms: Terms, wait_until: Instant) -> Followed {
             }
             changed = stage.changed() => changed.expect("the flight holds the sender"),
             () = async { sleep_until(wait_until).await }, if leaves => return Followed::Aside,
+            () = &mut long, if !long.is_elapsed() => tracing::warn!(
+                key = %ShortHash(flight.key.as_ref()),
+                waited_s = LONG_FOLLOWING.as_secs(),
+                "still following a call of the same key in this process: if its work waits for \
+                 this call, or its future is not polled, neither ends"
+            ),
         }
     }
 }

@@ -107,3 +107,25 @@ async fn a_span_tells_how_its_execution_ended() {
     }
     assert!(!log.contains("secret"), "{log}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_the_work_that_waits_for_it_shows_in_the_log() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let execution = Execution::over(Fake::new(), "orders").unwrap();
+    let scoped = ScopedKeyBuf::new("secret-tenant", "secret-key").unwrap();
+    let (inner, same) = (execution.clone(), scoped.clone());
+    let work = async |_: Context<Fake>| {
+        let unused = async |_: Context<Fake>| Ok::<_, ()>("unused");
+        let spawned = tokio::spawn(async move {
+            inner.execute(same, Fingerprint::None, unused).await.unwrap().name()
+        });
+        Ok::<_, ()>(spawned.await.unwrap())
+    };
+    let hangs = execution.execute(scoped, Fingerprint::None, work);
+    assert!(tokio::time::timeout(Duration::from_secs(600), hangs).await.is_err(), "it may not end");
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(log.matches("still following a call of the same key").count(), 1, "{log}");
+    assert!(!log.contains("secret"), "{log}");
+}
