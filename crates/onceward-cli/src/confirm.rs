@@ -2,11 +2,34 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
+use crate::answer::Answer;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::{output, render};
 
 /// Longest answer that is read; whoever types more has not said yes.
 const ANSWER_BYTES_MAX: u64 = 1_024;
+
+/// Shows an entry and asks about it, unless the caller said yes beforehand.
+///
+/// # Errors
+/// Any answer but yes. Where nobody can be asked, bad input that says `instead`: what to name.
+pub(crate) async fn about(
+    shown: &Answer,
+    yes: bool,
+    json: bool,
+    instead: &str,
+    question: String,
+) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !can_ask(json) {
+        return Err(Failure::bad_input("fence", format!("nobody can be asked here: {instead}")));
+    }
+    output::complain(String::from_utf8_lossy(&render::lines(shown)).trim_end());
+    ask(question).await
+}
 
 /// Whether somebody can be asked: both ends are a terminal, and no program reads the answer.
 pub(crate) fn can_ask(json: bool) -> bool {

@@ -15,9 +15,7 @@ use crate::confirm;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::identity::{KeyArguments, ScopeArguments};
-use crate::output;
 use crate::quantity::fence;
-use crate::render;
 use crate::spans::WaitArguments;
 use crate::spinner::Spinner;
 use crate::waiting::{Patience, Pauses, wait_for_lease};
@@ -103,7 +101,9 @@ pub(crate) async fn run(
             let seen = client.get(key, &Get { wait: Millis::ZERO }).await?;
             let shown = shown(seen);
             let Some(fence) = shown.fence else { return shown.settled() };
-            arguments.confirm(&shown.answer, json).await?;
+            let instead = "name --fence as get or list showed it, or say --yes to forget whatever is there now";
+            let question = "Forget this, so that the next begin runs the work?".to_owned();
+            confirm::about(&shown.answer, arguments.yes, json, instead, question).await?;
             fence
         }
     };
@@ -129,20 +129,6 @@ impl ForgetArguments {
             ));
         }
         Ok(scope)
-    }
-
-    async fn confirm(&self, shown: &Answer, json: bool) -> Result<(), Failure> {
-        if self.yes {
-            return Ok(());
-        }
-        if !confirm::can_ask(json) {
-            return Err(Failure::bad_input(
-                "fence",
-                "nobody can be asked here: name --fence as get or list showed it, or say --yes to forget whatever is there now",
-            ));
-        }
-        output::complain(String::from_utf8_lossy(&render::lines(shown)).trim_end());
-        confirm::ask("Forget this, so that the next begin runs the work?".to_owned()).await
     }
 }
 

@@ -12,9 +12,7 @@ use crate::confirm;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::identity::IdentityArguments;
-use crate::output;
 use crate::quantity::fence;
-use crate::render;
 use crate::result_arguments::ResultArguments;
 use crate::secret::DigestArguments;
 
@@ -101,7 +99,14 @@ pub(crate) async fn run(
                     (arguments.fence.unwrap_or(fence), arguments.doubt.unwrap_or_default())
                 }
                 Reading::Open { fence, doubt_number, shown } => {
-                    arguments.confirm(&shown, json).await?;
+                    let instead = "name --fence and --doubt as get or list showed them, or say --yes to judge whatever doubt is there now";
+                    let verdict = if arguments.never_done {
+                        "never done, so that it runs again"
+                    } else {
+                        "completed"
+                    };
+                    let question = format!("Resolve this as {verdict}?");
+                    confirm::about(&shown, arguments.yes, json, instead, question).await?;
                     (arguments.fence.unwrap_or(fence), arguments.doubt.unwrap_or(doubt_number))
                 }
             }
@@ -120,22 +125,6 @@ impl ResolveArguments {
     /// The doubt that the caller named in full.
     fn judged(&self) -> Option<(Fence, u32)> {
         self.fence.zip(self.doubt)
-    }
-
-    async fn confirm(&self, shown: &Answer, json: bool) -> Result<(), Failure> {
-        if self.yes {
-            return Ok(());
-        }
-        if !confirm::can_ask(json) {
-            return Err(Failure::bad_input(
-                "fence",
-                "nobody can be asked here: name --fence and --doubt as get or list showed them, or say --yes to judge whatever doubt is there now",
-            ));
-        }
-        output::complain(String::from_utf8_lossy(&render::lines(shown)).trim_end());
-        let verdict =
-            if self.never_done { "never done, so that it runs again" } else { "completed" };
-        confirm::ask(format!("Resolve this as {verdict}?")).await
     }
 }
 
