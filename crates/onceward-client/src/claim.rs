@@ -1,6 +1,6 @@
 //! One acquisition while its work runs: the token, and what is known of still owning it.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use onceward_core::{
@@ -27,7 +27,7 @@ pub(crate) struct Claim<B> {
     lease: Millis,
     ownership: watch::Sender<Ownership>,
     /// Those who follow this execution; another of them asks the store once ownership is lost.
-    lead: Weak<Lead>,
+    lead: OnceLock<Weak<Lead>>,
 }
 
 /// What this client knows of its own ownership.
@@ -69,7 +69,6 @@ impl<B: Backend<Bytes = Bytes>> Claim<B> {
         acquired: Acquired<Bytes>,
         lease: Millis,
         sent: Instant,
-        lead: Option<&Arc<Lead>>,
     ) -> Self {
         let granted = acquired.lease_left;
         let ownership = Ownership {
@@ -81,8 +80,18 @@ impl<B: Backend<Bytes = Bytes>> Claim<B> {
         };
         let ownership = watch::Sender::new(ownership);
         let retention_until = after(Instant::now(), acquired.retention_left);
-        let lead = lead.map(Arc::downgrade).unwrap_or_default();
+        let lead = OnceLock::new();
         Self { backend, namespace, key, acquired, retention_until, lease, ownership, lead }
+    }
+
+    /// The work is about to run, and `lead` has followers. Before that a lost claim hands nothing
+    /// on: its leader begins anew.
+    pub(crate) fn is_led_by(&self, lead: &Arc<Lead>) {
+        let _ = self.lead.set(Arc::downgrade(lead)); // Set once.
+    }
+
+    fn lead(&self) -> Option<Arc<Lead>> {
+        self.lead.get().and_then(Weak::upgrade)
     }
 
     pub(crate) fn lease_until(&self) -> Instant {
@@ -116,7 +125,7 @@ impl<B: Backend<Bytes = Bytes>> Claim<B> {
 
     /// Records a loss and tells the work. What the store said outweighs our own count.
     pub(crate) fn lose(&self, why: Lost) {
-        if let Some(lead) = self.lead.upgrade() {
+        if let Some(lead) = self.lead() {
             lead.hand_over();
         }
         self.ownership.send_if_modified(|ownership| match ownership.lost {
@@ -167,7 +176,7 @@ impl<B: Backend<Bytes = Bytes>> Claim<B> {
     /// does.
     pub(crate) async fn abandon(&self, certainty: Certainty) -> Option<AbandonOutcome> {
         if certainty == Certainty::NotDone
-            && let Some(lead) = self.lead.upgrade()
+            && let Some(lead) = self.lead()
         {
             lead.gives_back();
         }

@@ -64,7 +64,10 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         };
         let begun = self.ask(key, fingerprint, wait_until, Some(&lead)).await;
         match &begun {
-            Ok(Begun::Claimed(claim, _)) => lead.runs(claim.ownership()),
+            Ok(Begun::Claimed(claim, _)) => {
+                claim.is_led_by(&lead);
+                lead.runs(claim.ownership());
+            }
             Ok(Begun::Answered(answer)) => lead.answered(Ok(answer)),
             Err(error) => lead.answered(Err(error)),
         }
@@ -128,7 +131,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
                 let backend = self.backend.clone();
                 let namespace = self.namespace.clone();
                 let (key, lease) = (key.clone(), begin.lease);
-                let claim = Claim::new(backend, namespace, key, acquired, lease, sent, lead);
+                let claim = Claim::new(backend, namespace, key, acquired, lease, sent);
                 let ready = self.ready(Arc::new(claim), begin, sent, lead).await?;
                 return Ok(ready.map(|claim| Begun::Claimed(claim, lead.cloned())));
             }

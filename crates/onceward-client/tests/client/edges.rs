@@ -145,3 +145,29 @@ fn a_runtime_that_ends_takes_no_caller_of_another_with_it() {
     let answer = async { timeout(Duration::from_secs(20), follower).await };
     assert_eq!(stays.block_on(answer).expect("it hangs").unwrap(), "in_progress", "the lease runs");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_has_to_begin_anew_still_leads() {
+    let granted = || grant(1, AttemptId::from_bytes([1; 16]), LEASE);
+    // Granted out of a wait, and gone before it could start (S10).
+    let fake = Fake::new()
+        .begin(ok(granted()).after(50))
+        .renew(ok(RenewOutcome::Gone))
+        .begin(ok(granted()));
+    let execution = execution(&fake).wait(Millis::new(100));
+    let call = |execution: &Execution<Fake>| {
+        let execution = execution.clone();
+        tokio::spawn(async move {
+            let work = async |_: Context<Fake>| {
+                sleep(Duration::from_secs(1)).await;
+                Ok::<_, ()>("made")
+            };
+            execution.execute(key(), Fingerprint::of("payload"), work).await.unwrap().name()
+        })
+    };
+    let leader = call(&execution);
+    sleep(Duration::from_millis(1)).await;
+    let follower = call(&execution);
+    assert_eq!((leader.await.unwrap(), follower.await.unwrap()), ("ran", "replayed"));
+    assert_eq!(fake.calls(), ["begin wait 100", "renew", "begin wait 50", "complete 0"]);
+}
