@@ -16,8 +16,9 @@ use crate::codec::{Codec, CodecError};
 /// without an error to a wrong value**, so give every change of a struct a new tag and do not list
 /// the old one in [`Schema::READS`](crate::Schema::READS). Attributes that look at the data, such as
 /// `untagged`, `flatten` and `skip_serializing_if`, do not decode, or decode wrongly. A type that
-/// contains itself is as deep as the bytes say, up to the end of the stack: keep such types for a
-/// store that you trust.
+/// contains itself is as deep as the bytes say, up to the end of the stack, and a list whose items
+/// take no bytes, such as `Vec<()>` or one of structs with skipped fields only, is as long as the
+/// bytes say, up to 2^64: keep such types for a store that you trust.
 ///
 /// The crate `bincode` is no longer maintained; prefer [`Json`](crate::Json) or `MessagePack` for
 /// new services.
