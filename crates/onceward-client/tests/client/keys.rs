@@ -6,6 +6,7 @@ use onceward_client::{
     BadInput, Body, Client, ClientError, DeriveError, ExecuteError, Executed, FieldsError,
     Fingerprint, Get, GetOutcome, JsonFingerprintError, Key, PayloadFingerprint as _,
 };
+use onceward_testkit::SplitMix64;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -224,6 +225,47 @@ fn json_has_its_bounds_and_faults_say_where_s16_s20() {
 }
 
 /// Few names and short values, so that splits and repeats of the same bytes are met.
+/// Numbers next to a double, and one digit longer than it: another value is another fingerprint, or
+/// none.
+#[test]
+fn numbers_that_differ_in_their_last_digit_never_share_a_fingerprint() {
+    let mut dice = SplitMix64::new(7);
+    let (mut differ, mut refused, mut ties) = (0, 0, 0);
+    for _ in 0..20_000 {
+        let double = f64::from_bits(dice.next_u64());
+        if !double.is_finite() {
+            continue;
+        }
+        // Shortest, as `1.2345e-300`; then its neighbours by a digit in the last place, and behind.
+        let text = format!("{double:e}");
+        let (mantissa, exponent) = text.split_once('e').unwrap();
+        let point = if mantissa.contains('.') { "" } else { "." };
+        let digit = dice.within(1..10);
+        let longer = format!("{mantissa}{point}{digit}e{exponent}");
+        let (front, last) = mantissa.split_at(mantissa.len() - 1);
+        let changed = (last.parse::<u64>().unwrap() + digit) % 10;
+        let other = format!("{front}{changed}e{exponent}");
+        let print = |text: &str| Fingerprint::of_json_canonical(format!("[{text}]"));
+        let Ok(own) = print(&text) else {
+            ties += 1; // Half-way between two texts of equal length: the canonical one is the other.
+            continue;
+        };
+        assert_eq!(print(&format!("{double}")), Ok(own), "{text} without an exponent");
+        for neighbour in [longer, other] {
+            match print(&neighbour) {
+                Ok(another) => {
+                    assert_ne!(another, own, "{text} and {neighbour}");
+                    differ += 1;
+                }
+                Err(JsonFingerprintError::Number { .. }) => refused += 1,
+                Err(error) => panic!("{neighbour}: {error}"),
+            }
+        }
+    }
+    assert!(differ > 1_000 && refused > 1_000, "{differ} differ, {refused} are refused");
+    assert!(ties < 20, "{ties} doubles have no text");
+}
+
 fn some_fields() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
     btree_map("[ab]{1,3}", vec(prop_oneof![Just(b'a'), Just(b'b'), any::<u8>()], 0..4), 1..5)
         .prop_map(|fields| fields.into_iter().collect())
