@@ -368,3 +368,16 @@ fn a_program_of_steps_runs_here() {
         assert_eq!(done.done.replayed, replayed);
     }
 }
+
+#[test]
+fn a_call_within_the_work_follows_nobody() {
+    let client = over(&TestStore::new());
+    let outer = client.execute(key("nested"), Fingerprint::None, |_| {
+        let same = client.execute(key("nested"), Fingerprint::None, |_| Ok::<_, ()>("unused"));
+        assert_eq!(same.unwrap().name(), "in_progress", "its own owner runs");
+        let other = client.execute(key("another"), Fingerprint::None, |_| Ok::<_, ()>("made"));
+        assert_eq!(other.unwrap().name(), "ran");
+        Ok::<_, ()>("made")
+    });
+    assert_eq!(outer.unwrap().name(), "ran");
+}
