@@ -1,17 +1,19 @@
 //! Calls that are killed, and calls that own their key no longer.
 
+use std::os::unix::process::CommandExt as _;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use super::{DIGEST, Place, Ran, Running, await_death, lives, report, state};
+use super::{DIGEST, Place, Ran, Running, await_death, is_stopped, lives, report, state};
 use crate::daemon::{Daemon, eventually};
 
-/// Says who it is, then lives until somebody ends it or `go` is there.
+/// Says who it is, then lives until somebody ends it or `go` is there. Its child does not listen when
+/// it is asked to end.
 const LONG: &str = "echo run >> runs; echo $$ > command; echo half
-    (echo $(exec sh -c 'echo $PPID') > child; exec sleep 45) &
+    (trap '' TERM; echo $(exec sh -c 'echo $PPID') > child; exec sleep 45) &
     until [ -e go ] || [ ! -d \"$PWD\" ]; do sleep 0.01; done; echo whole";
 
 #[test]
@@ -46,6 +48,48 @@ fn a_killed_call_takes_the_command_and_its_children_with_it() {
     }
 }
 
+/// The kernel's signal alone does it: a guard that is killed first (out of memory, say) cannot help.
+#[test]
+fn a_command_dies_with_the_call_though_the_guard_is_gone() {
+    let (daemon, place) = (Daemon::start(&[]), Place::new());
+    let running = Running::start(place.script(&daemon, &["--key", "k"], LONG));
+    let (command, child) = (place.id("command"), Pid::from_raw(place.id("child")));
+    let guard = guard_of(running.id());
+    kill(Pid::from_raw(guard), Signal::SIGKILL).expect("it runs");
+    await_death(guard);
+    assert!(lives(command), "the guard's end is not the call's");
+    running.signal(Signal::SIGKILL);
+    await_death(command);
+    kill(child, Signal::SIGKILL).expect("only the guard reaches what the command started");
+    assert_eq!(running.ended().code, None);
+}
+
+/// A batch system kills the group that it started on a timeout: the guard must not be in it.
+#[test]
+fn whoever_kills_the_group_of_the_call_kills_the_commands_too() {
+    let (daemon, place) = (Daemon::start(&[]), Place::new());
+    let mut call = place.script(&daemon, &["--key", "k"], LONG);
+    call.process_group(0);
+    let running = Running::start(call);
+    let (command, child) = (place.id("command"), place.id("child"));
+    guard_of(running.id());
+    killpg(Pid::from_raw(running.id()), Signal::SIGKILL).expect("it runs");
+    await_death(command);
+    await_death(child);
+}
+
+/// The child of `call` that its words tell to be the guard.
+fn guard_of(call: i32) -> i32 {
+    let children = format!("/proc/{call}/task/{call}/children");
+    eventually("a guard", || {
+        let children = std::fs::read_to_string(&children).expect("it runs");
+        children.split_whitespace().find_map(|id| {
+            let words = std::fs::read(format!("/proc/{id}/cmdline")).ok()?;
+            words.split(|&byte| byte == 0).any(|word| word == b"guard").then(|| id.parse().ok())?
+        })
+    })
+}
+
 /// Ends `key`'s lease and has another acquire it, however often the call renews meanwhile.
 fn take_over(daemon: &mut Daemon, key: &str) {
     eventually("a takeover", || {
@@ -59,17 +103,27 @@ fn take_over(daemon: &mut Daemon, key: &str) {
 fn a_call_that_lost_its_key_stops_the_command_s4() {
     let options = ["--key", "k", "--lease", "3s", "--fingerprint", DIGEST, "--report", "report"];
     let cases = [
-        ("asked to stop", "trap 'echo bye; exit 0' TERM", "half\nbye\n"),
-        ("killed in the end", "trap '' TERM", "half\n"),
+        ("asked to stop", "1h", "trap 'echo bye; exit 0' TERM", "", "half\nbye\n"),
+        (
+            "asked though stopped",
+            "1h",
+            "trap 'echo bye; exit 0' TERM",
+            "kill -STOP $$",
+            "half\nbye\n",
+        ),
+        ("killed in the end", "200ms", "trap '' TERM", "", "half\n"),
     ];
-    for (why, how, want) in cases {
+    for (why, kill_after, how, then, want) in cases {
         let (mut daemon, place) = (Daemon::start(&["--test-clock"]), Place::new());
-        let options = [&options[..], &["--kill-after", "200ms"]].concat();
+        let options = [&options[..], &["--kill-after", kill_after]].concat();
         let script = format!(
-            "{how}; echo half; echo $$ > command; while [ -d \"$PWD\" ]; do sleep 0.01; done"
+            "{how}; echo half; echo $$ > command; {then}\n while [ -d \"$PWD\" ]; do sleep 0.01; done"
         );
         let running = Running::start(place.script(&daemon, &options, &script));
         let command = place.id("command");
+        if !then.is_empty() {
+            eventually("it stops", || is_stopped(command).then_some(()));
+        }
         take_over(&mut daemon, "k");
         let ended = running.ended();
         ended.expect_own(why, 125, "fenced");

@@ -169,13 +169,22 @@ fn lives(id: i32) -> bool {
     state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
+/// Whether it is stopped, as SIGSTOP does.
+fn is_stopped(id: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.contains(") T ")
+}
+
 fn await_death(id: i32) {
     eventually("a death", || (!lives(id)).then_some(()));
 }
 
-/// The outcome of a look at the key.
+/// The outcome of a look at the key. A look may find no answer where the processor is busy.
 fn state(daemon: &Daemon, key: &str) -> Value {
-    daemon.json(&["get", "--key", key]).1["outcome"].clone()
+    eventually("a look", || {
+        let outcome = daemon.json(&["get", "--key", key]).1["outcome"].take();
+        (!outcome.is_null()).then_some(outcome)
+    })
 }
 
 fn report(place: &Place, name: &str) -> Value {

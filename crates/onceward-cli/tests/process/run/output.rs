@@ -121,13 +121,13 @@ fn the_report_tells_what_the_exit_status_cannot() {
         let ran = place.run(&daemon, &all, script);
         (ran, report(&place, "report"))
     };
-    let (_, told) = call("k", &[], "echo out; exit 125");
+    let (_, told) = call("k", &["--retention", "48h"], "echo out; exit 125");
     let fence = told["fence"].as_str().expect("a string").to_owned();
     let want = json!({
         "schema": "onceward/1", "outcome": "ran", "exit_code": 125, "message": null, "field": null,
         "ran": true, "status": 125, "signal": null, "key": "completed", "not_kept": null,
         "stdout_bytes": 4, "stderr_bytes": 0, "fence": fence, "attempt_number": 1, "age_ms": 0,
-        "retention_left_ms": 86_400_000,
+        "retention_left_ms": 172_800_000,
     });
     assert_eq!(told, want);
     let (_, told) = call("k", &[], "echo out; exit 125");

@@ -44,6 +44,34 @@ fn a_result_that_finds_no_store_is_told() {
     assert_eq!(report(&place, "report")["ran"], true);
 }
 
+/// The exit status stays the command's: it failed, whatever became of its key.
+#[test]
+fn a_key_that_cannot_be_given_up_is_told() {
+    let cases = [
+        ("abandon", "the next call runs the command again"),
+        ("in-doubt", "nobody runs it again until the key is resolved"),
+    ];
+    for (on_failure, then) in cases {
+        let (daemon, place) = (Daemon::start(&[]), Place::new());
+        let options = ["--key", "k", "--on-failure", on_failure, "--report", "report"];
+        let script =
+            "echo run >> runs; until [ -e go ] || [ ! -d \"$PWD\" ]; do sleep 0.01; done; exit 3";
+        let options = [&options[..], &["--lease", "1h"]].concat();
+        let running = Running::start(place.script(&daemon, &options, script));
+        eventually("it runs", || (place.runs() == 1).then_some(()));
+        drop(daemon);
+        place.mark("go");
+        let ended = running.ended();
+        ended.expect_own(on_failure, 3, "unavailable");
+        assert!(ended.stderr().contains("could not be given up"), "{}", ended.stderr());
+        assert!(ended.stderr().trim_end().ends_with(then), "{}", ended.stderr());
+        let told = report(&place, "report");
+        let got = [&told["outcome"], &told["status"], &told["key"]];
+        // The store may have heard of it before it went silent, so nothing is said of the key.
+        assert_eq!(got, [&json!("ran"), &json!(3), &json!(null)], "{on_failure}");
+    }
+}
+
 /// Whoever does not want to wait for that says so once more.
 #[test]
 fn a_signal_ends_the_wait_for_a_store() {

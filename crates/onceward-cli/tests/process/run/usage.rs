@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::{Place, Ran, state};
+use serde_json::json;
+
+use super::{DIGEST, Place, Ran, report, state};
 use crate::daemon::Daemon;
 
 fn file(place: &Place, name: &str, text: &str, mode: u32) {
@@ -32,11 +34,36 @@ fn commands_that_cannot_start_leave_the_key_free() {
             let options = ["--key", "k", "--on-failure", policy];
             let ran = Ran::of(&mut place.words(&daemon, &options, &[word]));
             ran.expect_own(why, code, outcome);
+            assert_eq!(ran.stderr().lines().count(), 1, "{why}: {}", ran.stderr());
             assert_eq!(state(&daemon, "k"), "absent", "{why}: {policy}");
         }
     }
     let ran = Ran::of(&mut place.words(&daemon, &["--key", "k"], &["./good"]));
     assert_eq!((ran.code, ran.stderr(), place.runs()), (Some(126), "", 1), "its own 126");
+}
+
+/// A predecessor may have done some of the work, so what never started here frees no key.
+#[test]
+fn a_successor_that_cannot_start_leaves_the_key_to_its_lease() {
+    let (mut daemon, place) = (Daemon::start(&["--test-clock"]), Place::new());
+    file(&place, "orphan", "#!/no/such/interpreter\n", 0o755);
+    daemon.acquire("k", &["--lease", "10s", "--fingerprint", DIGEST]);
+    assert_eq!(daemon.say("advance 10000\n"), "now 10000");
+    let options =
+        ["--key", "k", "--fingerprint", DIGEST, "--on-failure", "abandon", "--report", "report"];
+    let ran = Ran::of(&mut place.words(&daemon, &options, &["./orphan"]));
+    ran.expect_own("no interpreter for it", 126, "not_executable");
+    assert_eq!(state(&daemon, "k"), "reserved");
+    let told = report(&place, "report");
+    assert_eq!((&told["key"], &told["ran"]), (&json!("reserved"), &json!(false)));
+}
+
+/// The call may have died before the launcher asked to die with it.
+#[test]
+fn an_orphaned_launcher_starts_nothing() {
+    let launch = ["run-process", "launch", "--parent", "1", "--", "/bin/echo", "echo", "started"];
+    let told = crate::daemon::told(&launch);
+    assert_eq!((told.code, told.stdout.as_str()), (1, ""));
 }
 
 #[test]
