@@ -10,7 +10,7 @@ mod usage;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -41,7 +41,7 @@ impl Place {
     fn words(&self, daemon: &Daemon, options: &[&str], words: &[&str]) -> Command {
         let mut command = daemon.command(&[&["run"], options, &["--"], words].concat());
         command.current_dir(self.path()).env("PATH", "/usr/local/bin:/usr/bin:/bin");
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        piped(&mut command);
         command
     }
 
@@ -91,15 +91,10 @@ struct Ran {
     stderr: Vec<u8>,
 }
 
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        Self { code: output.status.code(), stdout: output.stdout, stderr: output.stderr }
-    }
-}
-
 impl Ran {
+    /// Of a call that ends by itself; one that does not is killed.
     fn of(command: &mut Command) -> Self {
-        command.output().expect("the binary starts").into()
+        Running(command.spawn().expect("the binary starts")).ended()
     }
 
     fn stdout(&self) -> &str {
@@ -117,6 +112,11 @@ impl Ran {
         let starts = last.starts_with(&format!("onceward: {word}: "));
         assert!(self.code == Some(code) && starts, "{why}: {code} {word}, got {self:?}");
     }
+}
+
+/// With its output for the test to read.
+fn piped(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
 /// A started call. Killed when dropped.

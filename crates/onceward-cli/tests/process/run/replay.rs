@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::process::Stdio;
 
-use super::{DIGEST, Place, Ran, Running};
+use super::{DIGEST, Place, Ran, Running, piped};
 use crate::daemon::{Daemon, eventually};
 
 /// 100 KiB to each stream, by turns.
@@ -148,5 +148,5 @@ fn stdin_is_the_commands() {
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", &format!("{onceward} run --key closed -- cat <&-")]);
     shell.current_dir(place.path()).env("ONCEWARD_URL", daemon.url());
-    assert_eq!(Ran::of(&mut shell).code, Some(0));
+    assert_eq!(Ran::of(piped(&mut shell)).code, Some(0));
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
 
-use super::{DIGEST, Place, Ran, report, state};
+use super::{DIGEST, Place, Ran, piped, report, state};
 use crate::daemon::Daemon;
 
 fn file(place: &Place, name: &str, text: &str, mode: u32) {
@@ -92,7 +92,8 @@ fn bad_usage_exits_125_in_one_line() {
     ];
     for (why, arguments, said) in cases {
         let mut command = daemon.command(arguments);
-        let ran = Ran::of(command.env("PATH", "/usr/bin:/bin").current_dir(place.path()));
+        command.env("PATH", "/usr/bin:/bin").current_dir(place.path());
+        let ran = Ran::of(piped(&mut command));
         ran.expect_own(why, 125, "bad_input");
         assert_eq!(ran.stderr().lines().count(), 1, "{why}: {}", ran.stderr());
         assert!(ran.stderr().contains(said), "{why}: {}", ran.stderr());
@@ -101,7 +102,7 @@ fn bad_usage_exits_125_in_one_line() {
     }
     // Other commands keep theirs, also where a word of theirs is run.
     assert_eq!(daemon.told(&["get", "--key", "run", "--nope"]).code, 2);
-    let json = Ran::of(&mut daemon.command(&["run", "--json", "--key", "k"]));
+    let json = Ran::of(piped(&mut daemon.command(&["run", "--json", "--key", "k"])));
     let told: serde_json::Value = serde_json::from_slice(&json.stderr).expect("JSON on stderr");
     assert_eq!((json.code, &told["exit_code"]), (Some(125), &125.into()));
     assert!(json.stdout.is_empty(), "stdout is the command's");
