@@ -1,34 +1,48 @@
 //! A thousand calls of one key through one client, over a real store: one begin.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 
 use onceward::Store;
 use onceward_client::*;
 use tokio::sync::Notify;
-use tokio::time::{Duration, sleep};
 
 use crate::execute::key;
 use crate::remote::Server;
 
 const CALLERS: u32 = 1_000;
 
-/// Every caller asks for its own payload, by number; the work takes a while.
+/// Every caller asks for its own payload, by number; the work lasts until all of them have asked.
 async fn call_all(client: &Client, payload: impl Fn(u32) -> u32) -> (Vec<(u32, Executed)>, u32) {
     let runs = Arc::new(AtomicU32::new(0));
+    let (asked, all_asked) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
     let calls: Vec<_> = (0..CALLERS)
         .map(|caller| {
             let (execution, runs) = (client.execution(), Arc::clone(&runs));
+            let (asked, all_asked) = (Arc::clone(&asked), Arc::clone(&all_asked));
             let payload = payload(caller);
             tokio::spawn(async move {
-                let work = async |_: Context| {
+                let until_all_asked = Arc::clone(&all_asked);
+                let work = async move |_: Context| {
                     runs.fetch_add(1, Ordering::Relaxed);
-                    sleep(Duration::from_millis(200)).await;
+                    until_all_asked.notified().await;
                     Ok::<_, ()>((201, caller.to_string()))
                 };
                 let fingerprint = Fingerprint::of(payload.to_le_bytes());
-                let executed = execution.execute(key(), fingerprint, work).await.unwrap();
-                (payload, executed)
+                let mut call = pin!(execution.execute(key(), fingerprint, work));
+                // The first poll takes the call to its place in the flight.
+                let first = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+                if asked.fetch_add(1, Ordering::AcqRel) + 1 == CALLERS {
+                    all_asked.notify_one(); // Kept if the work comes to wait later.
+                }
+                let executed = match first {
+                    Poll::Ready(executed) => executed,
+                    Poll::Pending => call.await,
+                };
+                (payload, executed.unwrap())
             })
         })
         .collect();
