@@ -38,7 +38,7 @@ macro_rules! figures {
         /// figure by itself. The store's own figures are `Client::store_stats`.
         ///
         /// Each is also a metric, where the feature `metrics` is on: the table is in
-        /// `docs/operations.md`.
+        /// `docs/observability.md`.
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
         #[non_exhaustive]
         pub struct ClientStats {$(
