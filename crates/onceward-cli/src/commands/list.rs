@@ -43,7 +43,7 @@ pub(crate) struct ListArguments {
     /// Only entries in this state
     #[arg(long, env = "ONCEWARD_STATE", value_enum)]
     state: Option<State>,
-    /// Only entries begun, or once completed completed, at least this long ago
+    /// Only entries whose AGE is at least this: since completion, else since they were acquired
     #[arg(
         long,
         env = "ONCEWARD_OLDER_THAN",

@@ -116,7 +116,10 @@ pub(super) fn missing(done: &Done) -> String {
     let why = match done.not_kept {
         Some(NotKept::Capacity) => "for the store had no room",
         Some(NotKept::TooLarge) => "for it is larger than the store keeps",
-        Some(NotKept::Declined) | None => "for it is larger than --output-max",
+        // The client declines, too, what is larger than a frame: the two look the same later.
+        Some(NotKept::Declined) | None => {
+            "for it is larger than --output-max, or than the store takes at once"
+        }
     };
     format!("({stdout} bytes of stdout, {stderr} of stderr) is not kept, {why}")
 }
