@@ -132,7 +132,7 @@ impl Client {
 
     /// The key for calls downstream on behalf of `key`; see [`derived_key`](crate::derived_key).
     #[must_use]
-    pub fn derived_key(&self, key: ScopedKey<'_>) -> String {
+    pub fn derived_key<'k>(&'k self, key: impl Into<ScopedKey<'k>>) -> String {
         self.inner.client.derived_key(key)
     }
 
@@ -252,9 +252,9 @@ macro_rules! operations {
             /// # Errors
             /// See [`ClientError`].
             #[track_caller]
-            pub fn $name(
+            pub fn $name<'k>(
                 &self,
-                key: ScopedKey<'_>,
+                key: impl Into<ScopedKey<'k>>,
                 request: &$request,
             ) -> Result<$outcome, ClientError> {
                 self.inner.block_on(self.inner.client.$name(key, request))

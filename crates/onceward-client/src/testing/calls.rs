@@ -84,8 +84,8 @@ impl Calls {
 
     /// Those of one key alone.
     #[must_use]
-    pub fn of_key(&self, key: ScopedKey<'_>) -> Self {
-        let hash = ShortHash(key).to_string();
+    pub fn of_key<'k>(&self, key: impl Into<ScopedKey<'k>>) -> Self {
+        let hash = ShortHash(key.into()).to_string();
         let mut calls = self.calls.clone();
         calls.retain(|call| call.key_hash.as_ref() == Some(&hash));
         Self { calls, further: self.further }

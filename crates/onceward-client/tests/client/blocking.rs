@@ -66,27 +66,27 @@ fn operations_answer(client: &blocking::Client) {
     client.ping().unwrap();
     let scoped = key("by-hand");
     let begin = Begin::new(Fingerprint::None, attempt_id());
-    let begun = client.begin(scoped.as_ref(), &begin).unwrap();
+    let begun = client.begin(&scoped, &begin).unwrap();
     let BeginOutcome::Acquired(acquired) = begun else { panic!("{begun:?}") };
     let token = acquired.token;
     let renew = onceward_client::Renew { token, lease: LEASE.into(), fingerprint: None };
-    assert_eq!(client.renew(scoped.as_ref(), &renew).unwrap().name(), "renewed");
+    assert_eq!(client.renew(&scoped, &renew).unwrap().name(), "renewed");
     let save = onceward_client::SaveCheckpoint { token, ordinal: 1, bytes: b"half" };
-    assert_eq!(client.checkpoint(scoped.as_ref(), &save).unwrap().name(), "saved");
+    assert_eq!(client.checkpoint(&scoped, &save).unwrap().name(), "saved");
     let certainty = onceward_client::Certainty::InDoubt;
     let abandon = onceward_client::Abandon { token, certainty };
-    assert_eq!(client.abandon(scoped.as_ref(), &abandon).unwrap().name(), "abandoned");
-    assert_eq!(client.get(scoped.as_ref(), &Get::default()).unwrap().name(), "in_doubt");
+    assert_eq!(client.abandon(&scoped, &abandon).unwrap().name(), "abandoned");
+    assert_eq!(client.get(&scoped, &Get::default()).unwrap().name(), "in_doubt");
     let result = onceward_client::ResultRef::of(201, b"found");
     let verdict = onceward_client::Verdict::Completed { result, fingerprint: None };
     let resolve = onceward_client::Resolve { fence: token.fence, doubt_number: 1, verdict };
-    assert_eq!(client.resolve(scoped.as_ref(), &resolve).unwrap().name(), "resolved");
+    assert_eq!(client.resolve(&scoped, &resolve).unwrap().name(), "resolved");
     let complete = onceward_client::Complete { token, result, fingerprint: None };
-    let completed = client.complete(scoped.as_ref(), &complete).unwrap();
+    let completed = client.complete(&scoped, &complete).unwrap();
     assert_eq!(completed.name(), "already_completed");
     assert_eq!(client.list(&ListQuery::default()).unwrap().entries.len(), 3);
     let forget = Forget { fence: token.fence };
-    assert_eq!(client.forget(scoped.as_ref(), &forget).unwrap(), ForgetOutcome::Forgotten);
+    assert_eq!(client.forget(&scoped, &forget).unwrap(), ForgetOutcome::Forgotten);
     assert_eq!(client.store_stats().unwrap().entries, 2);
     let items = ["one", "two"].map(|name| (key(name), Begin::new(Fingerprint::None, attempt_id())));
     let items = items.each_ref().map(|(key, begin)| (key.as_ref(), *begin));
@@ -98,7 +98,7 @@ fn operations_answer(client: &blocking::Client) {
     let completed = client.complete_many(&results.collect::<Vec<_>>()).unwrap();
     assert!(completed.iter().all(|each| each.as_ref().is_ok_and(|it| it.name() == "completed")));
     assert_eq!(client.namespace().as_str(), "orders");
-    assert_eq!(client.derived_key(scoped.as_ref()).len(), 64);
+    assert_eq!(client.derived_key(&scoped).len(), 64);
 }
 
 #[test]
