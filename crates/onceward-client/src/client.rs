@@ -65,6 +65,7 @@ enum Kind {
 
 /// What a ping tells.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Pong {
     /// From asking to answer.
     pub round_trip: Duration,
@@ -108,8 +109,9 @@ impl Client {
         ClientBuilder::new(url)
     }
 
-    /// A client over a store of this process. Its owner ticks it (see [`onceward::Ticker`]), or
-    /// waits and leases end only when something else happens.
+    /// A client over a store of this process, made with the crate `onceward` of this version. Its
+    /// owner ticks it (see [`onceward::Ticker`]), or waits and leases end only when something else
+    /// happens. A `mem://` URL needs neither: [`Client::open`].
     ///
     /// # Errors
     /// As [`Namespace::new`].

@@ -111,7 +111,8 @@ impl<B: Backend<Bytes = Bytes>> Context<B> {
     }
 
     /// Binds the payload's digest under fingerprint `later`, once the body has been read (S9), and
-    /// renews the lease. One round trip.
+    /// renews the lease. One round trip. [`Fingerprint::digest`](crate::Fingerprint::digest) has
+    /// the digest of one made at once; of a stream hash the parts, and [`Digest::new`] takes it.
     ///
     /// # Errors
     /// [`CheckpointError::Lost`], with [`Lost::Mismatch`] if another digest is bound, or

@@ -247,13 +247,19 @@ pub struct Done {
 }
 
 impl Done {
+    /// The status that the work gave, of the caller's own meaning.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.result.status
+    }
+
     /// The body, where there is one.
     #[must_use]
     pub const fn body(&self) -> Option<&Bytes> {
         self.result.body.kept()
     }
 
-    /// The metadata, read from its encoding.
+    /// The metadata, read from its encoding; [`Metadata::get`] finds one value.
     ///
     /// # Errors
     /// As [`Metadata::decode`], where a store gives back what none should have taken.
@@ -425,7 +431,9 @@ mod tests {
             age: Millis::ZERO,
             retention_left: Millis::ZERO,
         };
-        assert_eq!(done.metadata().unwrap().pairs().count(), 1);
+        assert_eq!(done.status(), 200);
+        assert_eq!(done.metadata().unwrap().get("location"), Some(&b"secret-place"[..]));
+        assert_eq!(done.metadata().unwrap().get("Location"), None);
         assert_eq!(done.body().map(Bytes::len), Some(11));
         let error: ExecuteError<std::fmt::Error> =
             ExecuteError::LostOwnership { why: Lost::Fenced, result: result.clone() };

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use onceward_core::{Body, Completed, Metadata, NotKept, Replay};
+use onceward_core::{Body, Completed, NotKept, Replay};
 use serde::de::DeserializeOwned;
 
 use crate::codec::{CODEC_ID_BYTES_MAX, Codec, CodecError, Json, decode_by_id};
@@ -58,7 +58,7 @@ impl Done {
         };
         let metadata = self.metadata().unwrap_or_default();
         let (Some(codec_id), Some(tag)) =
-            (first(metadata, CODEC_METADATA), first(metadata, SCHEMA_METADATA))
+            (metadata.get(CODEC_METADATA), metadata.get(SCHEMA_METADATA))
         else {
             return Err(ReadError::Untyped);
         };
@@ -75,10 +75,6 @@ impl Done {
             None => Err(ReadError::UnknownCodec { stored: shown(codec_id, CODEC_ID_BYTES_MAX) }),
         }
     }
-}
-
-fn first<'a>(metadata: Metadata<'a>, name: &str) -> Option<&'a [u8]> {
-    metadata.pairs().find(|pair| pair.0 == name.as_bytes()).map(|pair| pair.1)
 }
 
 /// What stands where a label should. Anything but a label is not repeated: it may be anything.

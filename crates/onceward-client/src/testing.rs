@@ -105,7 +105,7 @@ mod stand_in;
 use std::fmt;
 use std::sync::Arc;
 
-use onceward::{StartError, Store, StoreConfig};
+use onceward::Store;
 
 use crate::builder::ClientBuilder;
 use crate::client::Client;
@@ -113,6 +113,8 @@ use crate::embedded::Embedded;
 
 pub use calls::{Call, Calls};
 pub use clock::ManualClock;
+// The words of `TestStore::with_config`.
+pub use onceward::{NamespaceConfig, StartError, StoreConfig};
 pub use outage::{Operation, Outage};
 
 use clock::Time;

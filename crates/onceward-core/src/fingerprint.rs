@@ -76,6 +76,18 @@ pub enum Fingerprint {
     Digest(Digest),
 }
 
+impl Fingerprint {
+    /// The digest, for an owner that binds one late, by renew or complete (S9); `None` where there
+    /// is none.
+    #[must_use]
+    pub const fn digest(self) -> Option<Digest> {
+        match self {
+            Self::Digest(digest) => Some(digest),
+            Self::None | Self::Later => None,
+        }
+    }
+}
+
 impl From<Digest> for Fingerprint {
     fn from(digest: Digest) -> Self {
         Self::Digest(digest)
@@ -86,6 +98,19 @@ impl From<Digest> for Fingerprint {
 mod tests {
     use super::*;
     use alloc::string::ToString;
+
+    #[test]
+    fn only_a_digest_can_be_bound_later_s9() {
+        let digest = Digest::new(&[7; 16]).unwrap();
+        let cases = [
+            (Fingerprint::from(digest), Some(digest)),
+            (Fingerprint::None, None),
+            (Fingerprint::Later, None),
+        ];
+        for (fingerprint, want) in cases {
+            assert_eq!(fingerprint.digest(), want, "{fingerprint:?}");
+        }
+    }
 
     #[test]
     fn a_digest_has_16_to_32_bytes() {

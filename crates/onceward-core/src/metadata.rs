@@ -57,6 +57,14 @@ impl<'a> Metadata<'a> {
         MetadataPairs(self.0)
     }
 
+    /// The value of the first pair of that name, compared byte by byte: HTTP's headers differ in
+    /// case, so store their names in one. Cost: one step per pair.
+    #[must_use]
+    pub fn get(self, name: impl AsRef<[u8]>) -> Option<&'a [u8]> {
+        let name = name.as_ref();
+        self.pairs().find(|pair| pair.0 == name).map(|pair| pair.1)
+    }
+
     /// Whole pairs in order while their encoding fits `bytes_max` (S12).
     #[must_use]
     pub fn prefix(self, bytes_max: usize) -> Self {

@@ -91,6 +91,12 @@ impl fmt::Display for Millis {
     }
 }
 
+impl From<Millis> for Duration {
+    fn from(length: Millis) -> Self {
+        length.as_duration()
+    }
+}
+
 impl From<Duration> for Millis {
     fn from(duration: Duration) -> Self {
         Self::covering(duration)

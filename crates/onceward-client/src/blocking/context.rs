@@ -80,7 +80,7 @@ impl Context {
     }
 
     /// Binds the payload's digest under fingerprint `later`, once the body has been read (S9), and
-    /// renews the lease. One round trip.
+    /// renews the lease. One round trip; see [`crate::Context::bind_fingerprint`].
     ///
     /// # Errors
     /// [`CheckpointError::Lost`], with [`Lost::Mismatch`] if another digest is bound, or
