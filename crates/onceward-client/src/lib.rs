@@ -55,6 +55,20 @@
 //! What a fence does not protect is a side effect already fired: hand
 //! [`Context::derived_key`] or [`Context::fence`] on.
 //!
+//! Callers without a runtime use the client in the module `blocking`. A team's own tests use the
+//! store in `testing`, whose time they move and whose failures they script.
+//!
+//! # Features
+//! None is on unless asked for.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `blocking` | the module `blocking`: the same client for threads |
+//! | `messagepack` | the [`Codec`] `MessagePack` |
+//! | `bincode` | the [`Codec`] `Bincode`, over a crate that is no longer maintained: prefer another |
+//! | `metrics` | what [`Client::stats`] counts, and durations, through the `metrics` facade |
+//! | `test-util` | the module `testing`. For `[dev-dependencies]`; it turns on tokio's own |
+//!
 //! # Platforms
 //! Tested on Linux; built, not tested, for `x86_64-pc-windows-gnu`, where `onceward+unix://` is an
 //! [`OpenError`]; declared, neither built nor tested, for macOS.
@@ -131,10 +145,10 @@ pub use onceward_core::{
     Abandon, AbandonOutcome, Acquired, AttemptId, Backend, BackendError, BadInput, Begin,
     BeginOutcome, Body, Certainty, CheckpointOutcome, Checkpointed, Complete, CompleteOutcome,
     Completed, Digest, Fence, Fingerprint, Forget, ForgetOutcome, Get, GetOutcome, Identity,
-    Limits, ListEntry, ListPage, ListQuery, Metadata, MetadataBuf, Millis, Namespace, NotKept,
-    PageCursor, Policy, Refusal, Renew, RenewOutcome, Replay, Resolve, ResolveOutcome, ResultRef,
-    SaveCheckpoint, ScopedKey, ScopedKeyBuf, StateName, Stats, StatsRow, StoredResult, Token,
-    TokenParseError, Verdict,
+    IdentityBuf, Limits, ListEntry, ListPage, ListQuery, Metadata, MetadataBuf, MetadataPairs,
+    Millis, Namespace, NotKept, PageCursor, Policy, Refusal, Renew, RenewOutcome, Replay, Resolve,
+    ResolveOutcome, ResultRef, SaveCheckpoint, ScopedKey, ScopedKeyBuf, StateName, Stats, StatsRow,
+    StoredResult, Token, TokenParseError, Verdict, limits,
 };
 
 /// The examples of the guide for those who come from Redis.

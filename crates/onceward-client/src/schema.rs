@@ -62,6 +62,9 @@ use crate::codec::{CODEC_ID_BYTES_MAX, Codec};
 /// # }
 /// ```
 ///
+/// A list, an optional value or another crate's type gets a tag as the one field of a struct of your
+/// own, with `#[serde(transparent)]` if its encoding is to stay as it is.
+///
 /// `()`, `bool`, `String` and the integers have a tag, their name (`unit` for `()`), for results
 /// that need no more. Prefer a type of your own.
 pub trait Schema {

@@ -132,7 +132,8 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
     ///
     /// `program` gets a [`Run`] and awaits [`Run::step`]s one after the other. It must take the
     /// same way each time, given the same results: what is read from a clock, a random source or
-    /// a database belongs into a step. See `docs/steps.md`.
+    /// a database belongs into a step, and so does what may fail: `?` passes on [`StepError`]s
+    /// only. See `docs/steps.md`.
     ///
     /// | what happens | what becomes of the identity |
     /// |---|---|

@@ -131,7 +131,8 @@ where
     /// How to undo the step, given its result as recorded, should a later step fail for good.
     /// Tried as [`StepRetry::COMPENSATION`] says.
     ///
-    /// It must bear being called again with the same derived key, which is not the step's own.
+    /// It must bear being called again with the same derived key, which is not the step's own. It
+    /// is kept until the run ends, so it and its future own what they use: clone it in.
     pub fn compensate<C, F>(self, compensate: C) -> Self
     where
         C: FnMut(T, StepContext<B>) -> F + Send + 'static,
