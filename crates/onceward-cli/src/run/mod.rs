@@ -106,7 +106,7 @@ fn end(arguments: &RunArguments, shared: &Shared) -> Result<Ending, Failure> {
                 sleep(pause.min(left).min(retry_after.as_duration())).await;
                 continue;
             }
-            return Ok(work.ending(answer));
+            return Ok(work.ending(answer).await);
         }
     });
     // A write to a reader that takes nothing must not hold up the exit.

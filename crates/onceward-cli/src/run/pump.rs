@@ -2,13 +2,15 @@
 //!
 //! One loop reads, records and writes, so that what was shown and what is recorded have one order.
 //! It runs in a task of its own; writes to a slow reader happen on another thread and hold up the
-//! command, as without us, but not the renewal of the lease.
+//! command, as without us, but not the renewal of the lease. Once the command has ended, a reader
+//! that takes nothing does not hold up the recording either, nor what is stored: see [`Output`].
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Stderr, Stdout};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -32,8 +34,8 @@ pub(super) struct Pumped {
     pub(super) recording: Recording,
     /// The launcher could not become the command.
     pub(super) not_started: Option<Errno>,
-    /// The first fault of our own output that is not a reader's leaving.
-    pub(super) write_error: Option<io::Error>,
+    /// Our own stdout and stderr, with what their readers have not taken.
+    pub(super) output: Output,
     /// Both pipes were still open when the grace ended.
     pub(super) cut_off: bool,
 }
@@ -46,10 +48,9 @@ pub(super) async fn pump(
     recording: Recording,
     ended: watch::Receiver<Option<Instant>>,
 ) -> Pumped {
-    let mut pumped = Pumped { recording, not_started: None, write_error: None, cut_off: false };
+    let output = Output::new(ended.clone());
+    let mut pumped = Pumped { recording, not_started: None, output, cut_off: false };
     let mut sources = Sources::new(stdout, stderr, ended);
-    let mut out = Sink::new(tokio::io::stdout());
-    let mut err = Sink::new(tokio::io::stderr());
     let mut first_of_stderr = true;
     loop {
         let (stream, bytes) = match sources.next().await {
@@ -67,12 +68,8 @@ pub(super) async fn pump(
             }
         }
         pumped.recording.push(stream, bytes);
-        match stream {
-            Stream::Stdout => out.write(bytes).await,
-            Stream::Stderr => err.write(bytes).await,
-        }
+        pumped.output.write(stream, bytes).await;
     }
-    pumped.write_error = out.error.or(err.error);
     pumped
 }
 
@@ -154,6 +151,67 @@ async fn grace_is_over(ended: &mut watch::Receiver<Option<Instant>>) {
     sleep_until(over.max(Instant::now() + READ_ON_MAX)).await;
 }
 
+/// Our own stdout and stderr. A reader that stalls holds the command up while it runs, and nobody
+/// after that: when the grace is over, what comes is held back until [`Output::finish`].
+pub(super) struct Output {
+    out: Sink<Stdout>,
+    err: Sink<Stderr>,
+    ended: watch::Receiver<Option<Instant>>,
+    stalled: bool,
+    /// In order. At most what the command's pipes held, [`READ_ON_BYTES_MAX`] and a buffer.
+    held: Vec<(Stream, Vec<u8>)>,
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held: usize = self.held.iter().map(|(_, bytes)| bytes.len()).sum();
+        f.debug_struct("Output").field("held_bytes", &held).finish_non_exhaustive() // S16
+    }
+}
+
+impl Output {
+    fn new(ended: watch::Receiver<Option<Instant>>) -> Self {
+        let (out, err) = (Sink::new(tokio::io::stdout()), Sink::new(tokio::io::stderr()));
+        Self { out, err, ended, stalled: false, held: Vec::new() }
+    }
+
+    async fn write(&mut self, stream: Stream, bytes: &[u8]) {
+        if self.stalled {
+            self.held.push((stream, bytes.to_vec()));
+            return;
+        }
+        self.sink_write(stream, bytes).await;
+        tokio::select! {
+            biased;
+            () = async { tokio::join!(self.out.flush(), self.err.flush()); } => {}
+            () = grace_is_over(&mut self.ended) => self.stalled = true,
+        }
+    }
+
+    /// Takes `bytes` into the sink's own buffer, which is empty: whoever writes flushes first.
+    async fn sink_write(&mut self, stream: Stream, bytes: &[u8]) {
+        match stream {
+            Stream::Stdout => self.out.write(bytes).await,
+            Stream::Stderr => self.err.write(bytes).await,
+        }
+    }
+
+    /// Writes what was held back, however long the readers take.
+    ///
+    /// # Errors
+    /// The first fault of our own output that is not a reader's leaving.
+    pub(super) async fn finish(mut self) -> io::Result<()> {
+        self.out.flush().await;
+        self.err.flush().await;
+        for (stream, bytes) in std::mem::take(&mut self.held) {
+            self.sink_write(stream, &bytes).await;
+            self.out.flush().await;
+            self.err.flush().await;
+        }
+        self.out.error.or(self.err.error).map_or(Ok(()), Err)
+    }
+}
+
 /// Our own stdout or stderr. A reader that leaves does not end the command.
 struct Sink<W> {
     stream: W,
@@ -167,13 +225,21 @@ impl<W: AsyncWrite + Unpin> Sink<W> {
     }
 
     async fn write(&mut self, bytes: &[u8]) {
-        if self.gone {
-            return;
+        if !self.gone {
+            let written = self.stream.write_all(bytes).await;
+            self.note(written);
         }
-        let written = match self.stream.write_all(bytes).await {
-            Ok(()) => self.stream.flush().await,
-            Err(error) => Err(error),
-        };
+    }
+
+    /// Safe to cancel: what was written stays on its way.
+    async fn flush(&mut self) {
+        if !self.gone {
+            let flushed = self.stream.flush().await;
+            self.note(flushed);
+        }
+    }
+
+    fn note(&mut self, written: io::Result<()>) {
         if let Err(error) = written {
             self.gone = true;
             if error.kind() != io::ErrorKind::BrokenPipe {

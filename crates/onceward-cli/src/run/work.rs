@@ -8,10 +8,13 @@ use onceward_client::{
     Abandon, AbandonOutcome, Certainty, Client, ClientError, Context, Done, ExecuteError, Executed,
     ExecutionResult, Fingerprint, Lost, Millis, OnFailure, Policy, ScopedKeyBuf,
 };
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::arguments::RunArguments;
 use super::ending::Ending;
 use super::lookup::{Found, Unusable};
+use super::pump::Output;
 use super::recording::Stream;
 use super::signals::Signals;
 use super::supervise::{Conclusion, End, NotStarted, Plan, Ran, conclusion, supervise};
@@ -34,7 +37,16 @@ pub(super) struct Work<'a> {
 struct Facts {
     fence: Option<String>,
     attempt_number: Option<u32>,
-    write_error: Option<io::Error>,
+    /// What readers have not taken yet of the command's output.
+    output: Option<Output>,
+    listening: Option<Listening>,
+}
+
+/// Who hears signals once the command has ended.
+enum Listening {
+    Nobody(Signals),
+    /// A task that ends the call upon one, until it is told that the result is stored.
+    WhileStoring(oneshot::Sender<()>, JoinHandle<Signals>),
 }
 
 pub(super) type Answer = Result<Executed, ExecuteError<Box<Ending>>>;
@@ -83,7 +95,7 @@ impl<'a> Work<'a> {
         *self.facts.borrow_mut() = Facts {
             fence: Some(context.fence().to_string()),
             attempt_number: Some(context.attempt_number()),
-            write_error: None,
+            ..Facts::default()
         };
         let plan = Plan {
             policy: self.arguments.policy(),
@@ -106,10 +118,14 @@ impl<'a> Work<'a> {
         let mut ending = ended(end);
         ending.stdout_bytes = Some(pumped.recording.written(Stream::Stdout));
         ending.stderr_bytes = Some(pumped.recording.written(Stream::Stderr));
-        match conclusion(end, self.arguments.on_failure) {
+        self.facts.borrow_mut().output = Some(pumped.output);
+        let conclusion = conclusion(end, self.arguments.on_failure);
+        self.facts.borrow_mut().listening = Some(match conclusion {
+            Conclusion::Store(_) => self.end_on_signal(signals),
+            Conclusion::GiveUp(_) | Conclusion::Leave => Listening::Nobody(signals),
+        });
+        match conclusion {
             Conclusion::Store(status) => {
-                self.facts.borrow_mut().write_error = pumped.write_error;
-                self.end_on_signal(signals);
                 let metadata = replay::metadata(&pumped.recording);
                 let result = match pumped.recording.into_body() {
                     Some(body) => ExecutionResult::new(status.into(), body),
@@ -121,9 +137,6 @@ impl<'a> Work<'a> {
                 self.give_up(&mut ending, certainty, key, &context).await;
             }
             Conclusion::Leave => leave(&mut ending, end, self.arguments.policy()),
-        }
-        if let Some(error) = pumped.write_error {
-            ending.remark(Exit::Failure.word(), format!("the output cannot be written: {error}"));
         }
         Err(ending.into())
     }
@@ -205,10 +218,15 @@ impl<'a> Work<'a> {
     }
 
     /// From here on the command has ended, and a signal is for us.
-    fn end_on_signal(&self, mut signals: Signals) {
+    fn end_on_signal(&self, mut signals: Signals) -> Listening {
         let (json, policy) = (self.json, self.arguments.policy());
-        tokio::spawn(async move {
-            let signal = signals.next_to_end().await;
+        let (stored, is_stored) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let signal = tokio::select! {
+                biased;
+                _ = is_stored => return signals,
+                signal = signals.next_to_end() => signal,
+            };
             let mut ending = Ending::own(
                 Exit::Unavailable,
                 format!(
@@ -220,11 +238,34 @@ impl<'a> Work<'a> {
             ending.tell(json);
             std::process::exit(ending.exit_code.into());
         });
+        Listening::WhileStoring(stored, task)
+    }
+
+    /// Shows what readers have not taken yet, now that the key needs nothing more. A signal ends
+    /// that.
+    async fn show_rest(facts: &mut Facts) -> Option<io::Error> {
+        let output = facts.output.take()?;
+        let mut signals = match facts.listening.take()? {
+            Listening::Nobody(signals) => signals,
+            Listening::WhileStoring(stored, task) => {
+                let _ = stored.send(());
+                task.await.expect("nobody aborts it")
+            }
+        };
+        tokio::select! {
+            biased;
+            shown = output.finish() => shown.err(),
+            signal = signals.next_to_end() => {
+                Some(io::Error::other(format!("{signal} came before its reader took it all")))
+            }
+        }
     }
 
     /// What the answer means for whoever called.
-    pub(super) fn ending(&self, answer: Answer) -> Ending {
-        let Facts { fence, attempt_number, write_error } = self.facts.take();
+    pub(super) async fn ending(&self, answer: Answer) -> Ending {
+        let mut facts = self.facts.take();
+        let write_error = Self::show_rest(&mut facts).await;
+        let Facts { fence, attempt_number, .. } = facts;
         let policy = self.arguments.policy();
         let mut ending = match answer {
             Ok(Executed::Ran(done)) => ran(&done, write_error),
@@ -232,7 +273,13 @@ impl<'a> Work<'a> {
                 return replay::replay(&done, self.arguments.accept_missing_output);
             }
             Ok(other) => return answered(&other),
-            Err(ExecuteError::Work(ending)) => *ending,
+            Err(ExecuteError::Work(mut ending)) => {
+                if let Some(error) = write_error {
+                    let message = format!("the output cannot be written: {error}");
+                    ending.remark(Exit::Failure.word(), message);
+                }
+                *ending
+            }
             Err(ExecuteError::NotRun(error)) => return self.not_run(error),
             Err(ExecuteError::LostOwnership { why, .. }) => ended(End::Lost(why)),
             Err(ExecuteError::NotStored { cause, .. }) => {

@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use super::{Place, Ran, Running, report, state};
-use crate::daemon::{Daemon, document};
+use crate::daemon::{Daemon, document, eventually};
 
 /// 2,000 bytes to stdout and 3 to stderr.
 const TWO_THOUSAND: &str = "echo run >> runs; printf %02000d 0; printf err >&2; exit 6";
@@ -87,6 +87,32 @@ fn a_reader_that_leaves_ends_neither_the_command_nor_the_recording() {
     let mut replay = Running::start(place.script(&daemon, &["--key", "k"], script));
     drop(replay.0.stdout.take());
     assert_eq!(replay.ended(), Ran { stdout: Vec::new(), ..later });
+}
+
+/// More than the pipe to a reader that takes nothing holds, and little enough for the command to end.
+const MORE_THAN_A_PIPE: &str = "printf %0150000d 7; echo run >> runs; echo err >&2; exit 5";
+
+#[test]
+fn a_reader_that_stalls_does_not_keep_the_result_from_being_stored() {
+    let (daemon, place) = (Daemon::start(&[]), Place::new());
+    for (key, ends_by_signal) in [("reads-on", false), ("never-reads", true)] {
+        let options = ["--key", key];
+        let running = Running::start(place.script(&daemon, &options, MORE_THAN_A_PIPE));
+        // Nobody reads yet.
+        eventually("a stored result", || (state(&daemon, key) == "completed").then_some(()));
+        if ends_by_signal {
+            running.signal(Signal::SIGTERM);
+            eventually("its end", || (!super::lives(running.id())).then_some(()));
+            running.ended().expect_own("its output is not all shown", 125, "failure");
+        } else {
+            let ended = running.ended();
+            assert_eq!((ended.code, ended.stdout.len()), (Some(5), 150_000), "all of it, late");
+            assert_eq!(ended.stderr(), "err\n");
+        }
+        let later = place.run(&daemon, &options, MORE_THAN_A_PIPE);
+        assert_eq!((later.code, later.stdout.len()), (Some(5), 150_000), "{key}");
+    }
+    assert_eq!(place.runs(), 2, "one for each key");
 }
 
 #[test]
