@@ -362,12 +362,11 @@ async fn a_run_let_out_of_a_dropped_program_starts_nothing_more() {
     let running = execution.execute_steps(key(), Fingerprint::None, async |run| {
         program(run).await as Result<(), StepError>
     });
-    tokio::select! {
+    let mut run = tokio::select! {
         biased;
         answer = running => panic!("{answer:?}"),
-        () = tokio::time::sleep(Duration::from_secs(1)) => {}
-    }
-    let mut run = inside.await.unwrap();
+        run = inside => run.unwrap(),
+    };
     let late = step(&scene, &mut run, "truck", ()).await.unwrap_err();
     assert!(matches!(late, StepError::Ended), "nobody renews for it: {late}");
     assert!(scene.script.take().is_empty());
