@@ -21,11 +21,7 @@ use super::plan::{Kill, Point, RunPlan};
 pub(super) const STEPS: [&str; 3] = ["truck", "ferry", "driver"];
 pub(super) const NAMESPACE: &str = "bookings";
 
-/// The test that is the process.
-const ITSELF: &str = "booking::child::a_process_of_the_rig";
-
-/// Exit code of a process that lost its lease because the machine was busy. Not one of the test
-/// harness's.
+/// Exit code of a process that lost its lease because the machine was busy. A panic's is another.
 const TOO_SLOW: i32 = 42;
 
 /// References of what was booked, one per step.
@@ -67,7 +63,6 @@ pub(super) fn run(
     };
     let itself = env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new(itself)
-        .args([ITSELF, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
         .env("ONCEWARD_RIG_ADDRESS", address)
         .env("ONCEWARD_RIG_FOLDER", folder)
         .env("ONCEWARD_RIG_RUN", plan.seed.to_string())
@@ -89,7 +84,14 @@ pub(super) fn run(
     }
 }
 
-/// What the environment says.
+/// What this process is to do in it.
+pub(super) struct Process {
+    address: String,
+    orders: Orders,
+    /// Dies after this long, wherever it is then.
+    dies_after: Option<Duration>,
+}
+
 #[derive(Clone)]
 struct Orders {
     folder: PathBuf,
@@ -128,36 +130,43 @@ fn die() -> ! {
     }
 }
 
-#[test]
-#[ignore = "a process of the rig: the rig starts it"]
-fn a_process_of_the_rig() {
-    let Ok(address) = env::var("ONCEWARD_RIG_ADDRESS") else { return };
-    let told = |name: &str| env::var(name).expect("the rig tells all");
-    let orders = Orders {
-        folder: told("ONCEWARD_RIG_FOLDER").into(),
-        seed: told("ONCEWARD_RIG_RUN").parse().expect("a number"),
-        fails: told("ONCEWARD_RIG_FAILS") == "true",
-        kill: told("ONCEWARD_RIG_KILL"),
-        planted: told("ONCEWARD_RIG_PLANTED"),
-    };
-    let after = Duration::from_micros(told("ONCEWARD_RIG_AFTER_US").parse().expect("a number"));
-    if !after.is_zero() {
-        std::thread::spawn(move || {
-            std::thread::sleep(after);
-            die();
-        });
+impl Process {
+    /// As [`run`] tells it; `None` where this process is the rig.
+    pub(super) fn of_environment() -> Option<Self> {
+        let address = env::var("ONCEWARD_RIG_ADDRESS").ok()?;
+        let told = |name: &str| env::var(name).expect("the rig tells all");
+        let orders = Orders {
+            folder: told("ONCEWARD_RIG_FOLDER").into(),
+            seed: told("ONCEWARD_RIG_RUN").parse().expect("a number"),
+            fails: told("ONCEWARD_RIG_FAILS") == "true",
+            kill: told("ONCEWARD_RIG_KILL"),
+            planted: told("ONCEWARD_RIG_PLANTED"),
+        };
+        let after = Duration::from_micros(told("ONCEWARD_RIG_AFTER_US").parse().expect("a number"));
+        Some(Self { address, orders, dies_after: (!after.is_zero()).then_some(after) })
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let answer = runtime.expect("a runtime").block_on(book(&address, orders.clone()));
-    match answer {
-        Ok(executed) => assert!(executed.done().is_some(), "{executed:?}"),
-        Err(TypedError::Execute(ExecuteError::Work(Stopped {
-            error: StepError::Lost { .. } | StepError::NotRecorded { .. },
-            ..
-        }))) => exit(TOO_SLOW),
-        Err(error) => panic!("{error}"),
+
+    /// Books, unless it dies first.
+    pub(super) fn live(self) {
+        let Self { address, orders, dies_after } = self;
+        if let Some(after) = dies_after {
+            std::thread::spawn(move || {
+                std::thread::sleep(after);
+                die();
+            });
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let answer = runtime.expect("a runtime").block_on(book(&address, orders.clone()));
+        match answer {
+            Ok(executed) => assert!(executed.done().is_some(), "{executed:?}"),
+            Err(TypedError::Execute(ExecuteError::Work(Stopped {
+                error: StepError::Lost { .. } | StepError::NotRecorded { .. },
+                ..
+            }))) => exit(TOO_SLOW),
+            Err(error) => panic!("{error}"),
+        }
+        orders.at(Point::AfterComplete);
     }
-    orders.at(Point::AfterComplete);
 }
 
 type Answer = Result<Executed<StepsDone<Booking>>, TypedError<Booking, Stopped>>;

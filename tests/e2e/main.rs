@@ -2,7 +2,6 @@
 //! with many connections. The rules themselves are proven by the conformance suite.
 
 mod bad_frames;
-mod booking;
 mod many_connections;
 mod one_owner;
 mod proxy;

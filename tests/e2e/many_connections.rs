@@ -16,8 +16,9 @@ use onceward_core::{
 use onceward_proto::ErrorCode;
 use onceward_server::ServerConfig;
 
+use crate::server::PATIENCE;
 use crate::server::Server;
-use crate::wire::{PATIENCE, Peer};
+use crate::wire::Peer;
 
 const CONNECTIONS: usize = 10_000;
 /// Names the server to the process that holds the other ends.

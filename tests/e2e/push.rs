@@ -62,13 +62,14 @@ fn fifty_waiters_get_fifty_replies_by_push_and_no_other_frame() {
                 });
             }
             for _ in 0..connections {
-                all_registered.recv_timeout(crate::wire::PATIENCE).expect("waiters register");
+                all_registered.recv_timeout(crate::server::PATIENCE).expect("waiters register");
             }
             assert_eq!(server.store.stats().waiters, WAITERS as u64, "{why}");
             let completed = Instant::now();
             complete(&mut owner, key, token);
             for waiter in 0..WAITERS {
-                let told = told.recv_timeout(crate::wire::PATIENCE).expect("every waiter is told");
+                let told =
+                    told.recv_timeout(crate::server::PATIENCE).expect("every waiter is told");
                 let waited = told.saturating_duration_since(completed);
                 assert!(waited < PUSH_WITHIN, "{why}: waiter {waiter} waited {waited:?}");
             }

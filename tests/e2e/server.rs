@@ -9,7 +9,8 @@ use onceward::{BootClock, Store, StoreConfig};
 use onceward_server::{Listeners, ServerConfig, run};
 use tokio::sync::oneshot;
 
-use crate::wire::PATIENCE;
+/// Longest silence before a read fails. Generous: the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs until dropped.
 pub(crate) struct Server {

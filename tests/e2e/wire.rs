@@ -3,14 +3,12 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
 
 use onceward_core::Namespace;
 use onceward_proto::frame::{self, BODY_BYTES_MAX_DEFAULT, Direction, HEADER_SIZE};
 use onceward_proto::{ClientConfig, ClientConn, ErrorReply, Hello, Opcode, Reply, Request};
 
-/// Longest silence before a read fails. Generous: the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+use crate::server::PATIENCE;
 
 /// A frame as it came.
 #[derive(Clone, Debug, Eq, PartialEq)]

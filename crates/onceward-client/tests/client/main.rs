@@ -14,7 +14,6 @@ mod execute;
 mod fake;
 mod figures;
 mod keys;
-mod logs;
 mod one_begin;
 mod peer;
 mod proxy;

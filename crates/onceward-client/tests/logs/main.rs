@@ -1,4 +1,11 @@
 //! What the client says in logs.
+//!
+//! In a process of its own, where every thread that logs has a subscriber: one without, the first
+//! to come to an event, would switch that event off for all.
+
+#[expect(dead_code, reason = "the suite it comes from scripts more")]
+#[path = "../client/fake.rs"]
+mod fake;
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -12,6 +19,12 @@ use crate::fake::{Fake, down, ok};
 /// Everything logged on this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -57,7 +70,7 @@ async fn no_log_holds_a_key_a_body_or_an_attempt_id_s16() {
         let ended = execution.execute(&scoped, Fingerprint::of("secret"), work).await;
         assert!(ended.is_err());
     }
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(log.contains("execute{key="), "a short hash tells executions apart: {log}");
     for (why, word) in [
         ("a failed renewal", "renewal failed"),
@@ -95,8 +108,14 @@ async fn a_span_tells_how_its_execution_ended() {
     tokio::join!(execute(true), execute(false), execute(false));
     let hangs = execute(false);
     let _ = tokio::time::timeout(Duration::from_millis(10), hangs).await;
-    tokio::time::sleep(Duration::from_millis(1)).await; // Its keeper ends.
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    // Its keeper, a task that only has to be polled, ends and closes the span.
+    for _ in 0..1_000 {
+        if log.text().contains("cut_off") {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let log = log.text();
     for want in [
         r#"attempt_number=1 outcome="work_error"}"#,
         r#"attempt_number=1 outcome="ran"}"#,
@@ -125,7 +144,7 @@ async fn a_call_that_waits_for_the_work_that_waits_for_it_shows_in_the_log() {
     };
     let hangs = execution.execute(scoped, Fingerprint::None, work);
     assert!(tokio::time::timeout(Duration::from_secs(600), hangs).await.is_err(), "it may not end");
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert_eq!(log.matches("still following a call of the same key").count(), 1, "{log}");
     assert!(!log.contains("secret"), "{log}");
 }

@@ -6,7 +6,6 @@ mod budget;
 mod embedded;
 mod line;
 mod listing;
-mod logging;
 mod property;
 mod scene;
 mod sinks;
