@@ -28,7 +28,7 @@ const EXAMPLES: &str = "\
 Examples:
   onceward serve                                     # a daemon on 127.0.0.1:7977
   onceward begin --key order-17 --json               # whose turn is it?
-  onceward complete --key order-17 --token TOKEN --body 'order 17'
+  ONCEWARD_TOKEN=… onceward complete --key order-17 --body 'order 17'
   onceward run --key nightly-7 -- make-report        # a command once, replayed to later calls
   onceward get --key order-17 --wait 30s             # exit 0 once it is completed
   onceward list --state in_doubt                     # what waits for a person's word
