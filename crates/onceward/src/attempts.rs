@@ -104,10 +104,14 @@ impl EndedAttempts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hashed::Image;
+    use crate::namespaces::Namespaces;
     use onceward_core::Identity;
 
     fn hashed(key: &[u8], hash: u64) -> Hashed<'_> {
-        Hashed { identity: Identity::new("orders", b"", key).unwrap(), hash }
+        let identity = Identity::new("orders", b"", key).unwrap();
+        let names = Namespaces::new(&std::collections::BTreeMap::new());
+        Hashed { identity, hash, image: Image::of(&names, identity) }
     }
 
     #[test]

@@ -22,15 +22,14 @@ use onceward_core::{
 use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::namespaces::Namespaces;
-use crate::plain::Plain;
 use crate::storage::{
-    Access, Change, Charge, Hashed, Held, Loaded, LoadedEntry, Payload, Stale, Storage,
+    Access, Change, Charge, Chosen, Hashed, Held, Loaded, LoadedEntry, Storage, Uncommitted,
     without_body,
 };
-use room::Room;
+use room::{Place, Room, Shortage};
 
-pub(crate) struct Engine {
-    pub(crate) storage: Plain,
+pub(crate) struct Engine<S = Chosen> {
+    pub(crate) storage: S,
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
     pub(crate) budget: Arc<Budget>,
@@ -87,9 +86,9 @@ impl Effect {
 }
 
 impl<O> Judged<O> {
-    fn kept(outcome: O, loaded: Loaded) -> Self {
-        let held = loaded.entry.map(|entry| entry.held).unwrap_or_default();
-        Self { outcome, held, effect: Effect::None }
+    /// An answer that speaks of no bytes, and changed nothing.
+    fn kept(outcome: O) -> Self {
+        Self { outcome, held: Held::Nothing, effect: Effect::None }
     }
 
     fn changed(outcome: O) -> Self {
@@ -97,16 +96,46 @@ impl<O> Judged<O> {
     }
 }
 
-impl Engine {
+/// Why a try came to nothing.
+enum Failed {
+    /// Another change came first: look again.
+    Stale,
+    /// Something must be freed first, which nobody who holds a pin can do.
+    NoRoom,
+}
+
+impl From<Uncommitted> for Failed {
+    fn from(why: Uncommitted) -> Self {
+        match why {
+            Uncommitted::Stale => Self::Stale,
+            Uncommitted::NoRoom => Self::NoRoom,
+        }
+    }
+}
+
+impl<S: Storage> Engine<S> {
     fn load(
         &self,
+        pin: &S::Pin<'_>,
         id: &Hashed<'_>,
         attempt: Option<onceward_core::AttemptId>,
         access: Access,
         now: Timestamp,
-    ) -> Result<Loaded, Watched> {
-        let loaded = self.storage.load(id, attempt, now);
+    ) -> Result<Loaded<S::Bytes>, Watched> {
+        let loaded = self.storage.load(pin, id, attempt, now);
         if loaded.watched && access == Access::Free { Err(Watched) } else { Ok(loaded) }
+    }
+
+    /// An answer with the bytes of what was looked at.
+    fn with_held<O>(
+        &self,
+        pin: &S::Pin<'_>,
+        outcome: O,
+        loaded: Loaded<S::Bytes>,
+        effect: Effect,
+    ) -> Judged<O> {
+        let held = loaded.entry.map(|entry| self.storage.held(pin, entry)).unwrap_or_default();
+        Judged { outcome, held, effect }
     }
 
     /// Larger than every fence drawn before. 2^62 acquisitions do not happen; the largest fence
@@ -124,32 +153,53 @@ impl Engine {
         access: Access,
         now: Timestamp,
     ) -> Result<Judged<BeginOutcome<()>>, Watched> {
+        let mut shortage = Shortage::default();
         loop {
-            let loaded = self.load(id, Some(request.attempt_id), access, now)?;
-            let tried = match lifecycle::begin(loaded.view(), request, loaded.attempt_ended, now) {
-                BeginDecision::Decided(Decision { transition: Transition::Put(view), outcome }) => {
-                    self.storage.commit(id, loaded.version, access, Change::Update { view }).map(
-                        |()| Judged { effect: Effect::Repeated, ..Judged::kept(outcome, loaded) },
-                    )
-                }
-                BeginDecision::Decided(Decision {
-                    transition: Transition::Keep | Transition::Remove,
-                    outcome,
-                }) => Ok(Judged::kept(outcome, loaded)),
-                BeginDecision::Acquire(grant) if grant.is_takeover() => {
-                    let (view, outcome) = grant.with_fence(self.draw_fence());
-                    self.storage.commit(id, loaded.version, access, Change::Update { view }).map(
-                        |()| Judged { effect: Effect::TakenOver, ..Judged::kept(outcome, loaded) },
-                    )
-                }
-                BeginDecision::Acquire(grant) => {
-                    self.insert(id, request, grant, loaded.version, access, now)
-                }
-            };
-            if let Ok(judged) = tried {
-                return Ok(judged);
+            let tried = self.try_begin(id, request, access, now, &mut shortage)?;
+            match tried {
+                Ok(judged) => return Ok(judged),
+                Err(Failed::Stale) => {}
+                Err(Failed::NoRoom) => self.assist(now, &mut shortage),
             }
         }
+    }
+
+    fn try_begin(
+        &self,
+        id: &Hashed<'_>,
+        request: &Begin,
+        access: Access,
+        now: Timestamp,
+        shortage: &mut Shortage,
+    ) -> Result<Result<Judged<BeginOutcome<()>>, Failed>, Watched> {
+        let pin = self.storage.pin();
+        let loaded = self.load(&pin, id, Some(request.attempt_id), access, now)?;
+        let version = loaded.version;
+        let update = |view| self.storage.commit(&pin, id, version, access, Change::Update { view });
+        Ok(match lifecycle::begin(loaded.view(), request, loaded.attempt_ended, now) {
+            BeginDecision::Decided(Decision { transition: Transition::Put(view), outcome }) => {
+                update(view)
+                    .map(|()| self.with_held(&pin, outcome, loaded, Effect::Repeated))
+                    .map_err(Failed::from)
+            }
+            BeginDecision::Decided(Decision {
+                transition: Transition::Keep | Transition::Remove,
+                outcome: outcome @ BeginOutcome::Replay(_),
+            }) => Ok(self.with_held(&pin, outcome, loaded, Effect::None)),
+            BeginDecision::Decided(Decision {
+                transition: Transition::Keep | Transition::Remove,
+                outcome,
+            }) => Ok(Judged::kept(outcome)),
+            BeginDecision::Acquire(grant) if grant.is_takeover() => {
+                let (view, outcome) = grant.with_fence(self.draw_fence());
+                update(view)
+                    .map(|()| self.with_held(&pin, outcome, loaded, Effect::TakenOver))
+                    .map_err(Failed::from)
+            }
+            BeginDecision::Acquire(grant) => {
+                self.insert(&pin, id, request, grant, version, access, now, shortage)
+            }
+        })
     }
 
     /// [`Engine::begin`] for a caller that holds the waits' lock.
@@ -172,8 +222,23 @@ impl Engine {
         id: &Hashed<'_>,
         now: Timestamp,
     ) -> Judged<GetOutcome<()>> {
-        let loaded = self.storage.load(id, None, now);
-        Judged::kept(lifecycle::get(loaded.view(), now), loaded)
+        let pin = self.storage.pin();
+        let loaded = self.storage.load(&pin, id, None, now);
+        self.got(&pin, loaded, now)
+    }
+
+    fn got(
+        &self,
+        pin: &S::Pin<'_>,
+        loaded: Loaded<S::Bytes>,
+        now: Timestamp,
+    ) -> Judged<GetOutcome<()>> {
+        match lifecycle::get(loaded.view(), now) {
+            outcome @ GetOutcome::Completed(_) => {
+                self.with_held(pin, outcome, loaded, Effect::None)
+            }
+            outcome => Judged::kept(outcome),
+        }
     }
 
     /// What another waiter would hear at `at`, if that is InProgress; changes nothing.
@@ -183,7 +248,8 @@ impl Engine {
         request: &Begin,
         at: Timestamp,
     ) -> Option<BeginOutcome<()>> {
-        let loaded = self.storage.load(id, Some(request.attempt_id), at);
+        let pin = self.storage.pin();
+        let loaded = self.storage.load(&pin, id, Some(request.attempt_id), at);
         match lifecycle::begin(loaded.view(), request, loaded.attempt_ended, at) {
             BeginDecision::Decided(Decision {
                 outcome: outcome @ BeginOutcome::InProgress { .. },
@@ -195,52 +261,55 @@ impl Engine {
 
     /// What a waiting get would hear at `at`, if that is Reserved.
     pub(crate) fn still_reserved(&self, id: &Hashed<'_>, at: Timestamp) -> Option<GetOutcome<()>> {
-        let loaded = self.storage.load(id, None, at);
+        let pin = self.storage.pin();
+        let loaded = self.storage.load(&pin, id, None, at);
         let outcome = lifecycle::get(loaded.view(), at);
         matches!(outcome, GetOutcome::Reserved { .. }).then_some(outcome)
     }
 
     /// Absent: quota, then capacity, then the new entry (S1, S11).
+    #[expect(clippy::too_many_arguments, reason = "one caller; the parts have no common noun")]
     fn insert(
         &self,
+        pin: &S::Pin<'_>,
         id: &Hashed<'_>,
         request: &Begin,
         grant: Grant,
         version: u64,
         access: Access,
         now: Timestamp,
-    ) -> Result<Judged<BeginOutcome<()>>, Stale> {
-        let namespace = id.identity.namespace();
+        shortage: &Shortage,
+    ) -> Result<Judged<BeginOutcome<()>>, Failed> {
         let refused = |reason| {
+            if !shortage.is_final() {
+                return Err(Failed::NoRoom);
+            }
             // When a quota has a place again is not known: only its own entries count.
             let room_due = match reason {
                 Refusal::Capacity => self.room_due(now),
                 Refusal::Quota => None,
             };
-            let outcome = grant.refuse(reason, room_due);
-            Ok(Judged { outcome, held: Held::Nothing, effect: Effect::None })
+            Ok(Judged::kept(grant.refuse(reason, room_due)))
         };
-        let entered = self.freeing_what_is_due(now, || self.namespaces.enter(namespace).ok());
-        let Some(quota) = entered else {
+        let Ok(quota) = self.namespaces.enter(id.identity.namespace()) else {
             return refused(Refusal::Quota);
         };
+        let place = Place { namespaces: &self.namespaces, quota };
         let charge = self.set_aside(id, request);
-        let Some(room) = self.reserve(charge.total(), now) else {
-            self.namespaces.leave(quota);
+        let Some(room) = self.reserve(charge.total()) else {
             return refused(Refusal::Capacity);
         };
         let (view, outcome) = grant.with_fence(self.draw_fence());
         let effect = Effect::Acquired { expires_at: view.expires_at };
         let change = Change::Insert { view, charge, quota };
-        match self.storage.commit(id, version, access, change) {
+        match self.storage.commit(pin, id, version, access, change) {
             Ok(()) => {
                 room.spend();
-                Ok(Judged { outcome, held: Held::Nothing, effect })
+                place.keep();
+                Ok(Judged { effect, ..Judged::kept(outcome) })
             }
-            Err(Stale) => {
-                self.namespaces.leave(quota);
-                Err(Stale)
-            }
+            Err(Uncommitted::NoRoom) => refused(Refusal::Capacity),
+            Err(Uncommitted::Stale) => Err(Failed::Stale),
         }
     }
 
@@ -252,14 +321,15 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Judged<CompleteOutcome>, Watched> {
         loop {
-            let loaded = self.load(id, None, access, now)?;
-            let same = is_stored(&loaded, &request.result);
+            let pin = self.storage.pin();
+            let loaded = self.load(&pin, id, None, access, now)?;
+            let same = self.is_stored(&pin, &loaded, &request.result);
             let (view, token) = (loaded.view(), request.token);
             match lifecycle::complete(view, token, request.fingerprint, same, now) {
-                CompleteDecision::Answer(outcome) => return Ok(Judged::kept(outcome, loaded)),
+                CompleteDecision::Answer(outcome) => return Ok(Judged::kept(outcome)),
                 CompleteDecision::Accept(acceptance) => {
                     if let Ok(not_kept) =
-                        self.store_result(id, &loaded, acceptance, &request.result, access)
+                        self.store_result(&pin, id, &loaded, acceptance, &request.result, access)
                     {
                         return Ok(Judged::changed(CompleteOutcome::Completed { not_kept }));
                     }
@@ -272,22 +342,22 @@ impl Engine {
     /// Never refused (S11, S12).
     fn store_result(
         &self,
+        pin: &S::Pin<'_>,
         id: &Hashed<'_>,
-        loaded: &Loaded,
+        loaded: &Loaded<S::Bytes>,
         acceptance: Acceptance,
         offered: &ResultRef<'_>,
         access: Access,
-    ) -> Result<Option<NotKept>, Stale> {
-        let LoadedEntry { charge, .. } = loaded.entry.as_ref().ok_or(Stale)?;
-        let set_aside = charge.result + charge.checkpoint;
+    ) -> Result<Option<NotKept>, Uncommitted> {
+        let LoadedEntry { charge: before, .. } = loaded.entry.as_ref().ok_or(Uncommitted::Stale)?;
+        let whole = self.storage.charge_completed(*before, offered);
         let (stored, drawn) = match offered.body {
             Body::NotKept(why) => (without_body(offered, why), 0),
             Body::Kept(body) if body.len() > self.limits.result_bytes_max => {
                 (without_body(offered, NotKept::TooLarge), 0)
             }
-            Body::Kept(body) => {
-                let beyond =
-                    ((offered.metadata.len() + body.len()) as u64).saturating_sub(set_aside);
+            Body::Kept(_) => {
+                let beyond = whole.total().saturating_sub(before.total());
                 if beyond == 0 || self.budget.draw(beyond) {
                     (*offered, beyond)
                 } else {
@@ -296,13 +366,12 @@ impl Engine {
             }
         };
         let drawn = Room { budget: &self.budget, bytes: drawn };
-        let payload = Payload::new(offered, &stored);
-        let charge = Charge { result: payload.size(), checkpoint: 0, ..*charge };
-        let surplus = (set_aside + drawn.bytes).saturating_sub(charge.result);
         let not_kept = stored.not_kept();
+        let charge = self.storage.charge_completed(*before, &stored);
+        let surplus = (before.total() + drawn.bytes).saturating_sub(charge.total());
         let view = acceptance.storing(not_kept);
-        let change = Change::Replace { view, held: Held::Result(Arc::new(payload)), charge };
-        self.storage.commit(id, loaded.version, access, change)?;
+        let change = Change::Complete { view, offered: *offered, stored, charge };
+        self.storage.commit(pin, id, loaded.version, access, change)?;
         drawn.spend();
         self.budget.release(surplus);
         Ok(not_kept)
@@ -347,8 +416,9 @@ impl Engine {
         access: Access,
         now: Timestamp,
     ) -> Result<Judged<GetOutcome<()>>, Watched> {
-        let loaded = self.load(id, None, access, now)?;
-        Ok(Judged::kept(lifecycle::get(loaded.view(), now), loaded))
+        let pin = self.storage.pin();
+        let loaded = self.load(&pin, id, None, access, now)?;
+        Ok(self.got(&pin, loaded, now))
     }
 
     /// Decides and commits until the two meet one version.
@@ -360,22 +430,23 @@ impl Engine {
         decide: impl Fn(Option<&View>) -> Decision<O>,
     ) -> Result<Judged<O>, Watched> {
         loop {
-            let loaded = self.load(id, None, access, now)?;
+            let pin = self.storage.pin();
+            let loaded = self.load(&pin, id, None, access, now)?;
             let Decision { transition, outcome } = decide(loaded.view());
             let (change, effect) = match transition {
-                Transition::Keep => return Ok(Judged::kept(outcome, loaded)),
+                Transition::Keep => return Ok(Judged::kept(outcome)),
                 Transition::Put(view) => {
-                    (Change::Update { view }, effect_of_update(&loaded, &view))
+                    (Change::Update { view }, effect_of_update(loaded.view(), &view))
                 }
                 Transition::Remove => self.removal(now),
             };
-            if self.storage.commit(id, loaded.version, access, change).is_ok() {
+            if self.storage.commit(&pin, id, loaded.version, access, change).is_ok() {
                 return Ok(Judged { effect, ..Judged::changed(outcome) });
             }
         }
     }
 
-    fn removal(&self, now: Timestamp) -> (Change, Effect) {
+    fn removal(&self, now: Timestamp) -> (Change<'static>, Effect) {
         let remembered_until = now.after(self.limits.attempt_memory);
         (Change::Remove { remembered_until, now }, Effect::Removed { remembered_until })
     }
@@ -387,29 +458,48 @@ impl Engine {
         access: Access,
         now: Timestamp,
     ) -> Result<Judged<CheckpointOutcome>, Watched> {
+        let mut shortage = Shortage::default();
         loop {
-            let loaded = self.load(id, None, access, now)?;
-            let (view, token) = (loaded.view(), request.token);
-            let permit = match lifecycle::checkpoint(view, token, request.ordinal, now) {
-                CheckpointDecision::Answer(outcome) => return Ok(Judged::kept(outcome, loaded)),
-                CheckpointDecision::Save(permit) => permit,
-            };
-            let Some(entry) = &loaded.entry else { continue };
-            let size = request.bytes.len() as u64;
-            let Some(room) = self.reserve(size.saturating_sub(entry.charge.checkpoint), now) else {
-                return Ok(Judged::kept(permit.refuse(), loaded));
-            };
-            let (view, outcome) = permit.saving();
-            let change = Change::Replace {
-                view,
-                held: Held::Checkpoint(request.bytes.into()),
-                charge: Charge { checkpoint: size.max(entry.charge.checkpoint), ..entry.charge },
-            };
-            if self.storage.commit(id, loaded.version, access, change).is_ok() {
-                room.spend();
-                return Ok(Judged { effect: Effect::Unseen, ..Judged::changed(outcome) });
+            match self.try_checkpoint(id, request, access, now, &shortage)? {
+                Ok(judged) => return Ok(judged),
+                Err(Failed::Stale) => {}
+                Err(Failed::NoRoom) => self.assist(now, &mut shortage),
             }
         }
+    }
+
+    fn try_checkpoint(
+        &self,
+        id: &Hashed<'_>,
+        request: &SaveCheckpoint<'_>,
+        access: Access,
+        now: Timestamp,
+        shortage: &Shortage,
+    ) -> Result<Result<Judged<CheckpointOutcome>, Failed>, Watched> {
+        let pin = self.storage.pin();
+        let loaded = self.load(&pin, id, None, access, now)?;
+        let (view, token) = (loaded.view(), request.token);
+        let permit = match lifecycle::checkpoint(view, token, request.ordinal, now) {
+            CheckpointDecision::Answer(outcome) => return Ok(Ok(Judged::kept(outcome))),
+            CheckpointDecision::Save(permit) => permit,
+        };
+        let Some(entry) = &loaded.entry else { return Ok(Err(Failed::Stale)) };
+        let size = request.bytes.len() as u64;
+        let Some(room) = self.reserve(size.saturating_sub(entry.charge.checkpoint)) else {
+            let refused = || Judged::kept(permit.refuse());
+            return Ok(if shortage.is_final() { Ok(refused()) } else { Err(Failed::NoRoom) });
+        };
+        let (view, outcome) = permit.saving();
+        let change = Change::Checkpoint {
+            view,
+            bytes: request.bytes,
+            charge: Charge { checkpoint: size.max(entry.charge.checkpoint), ..entry.charge },
+        };
+        let committed = self.storage.commit(&pin, id, loaded.version, access, change);
+        Ok(committed.map_err(Failed::from).map(|()| {
+            room.spend();
+            Judged { effect: Effect::Unseen, ..Judged::changed(outcome) }
+        }))
     }
 
     pub(crate) fn resolve(
@@ -420,11 +510,12 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Judged<ResolveOutcome>, Watched> {
         loop {
-            let loaded = self.load(id, None, access, now)?;
+            let pin = self.storage.pin();
+            let loaded = self.load(&pin, id, None, access, now)?;
             let (finding, result) = match request.verdict {
                 Verdict::NeverDone => (Finding::NeverDone, None),
                 Verdict::Completed { result, fingerprint } => {
-                    let same_result = is_stored(&loaded, &result);
+                    let same_result = self.is_stored(&pin, &loaded, &result);
                     (Finding::Completed { fingerprint, same_result }, Some(result))
                 }
             };
@@ -432,16 +523,17 @@ impl Engine {
             match lifecycle::resolve(loaded.view(), fence, doubt_number, finding, now) {
                 ResolveDecision::Decided(Decision { transition: Transition::Remove, outcome }) => {
                     let (change, effect) = self.removal(now);
-                    if self.storage.commit(id, loaded.version, access, change).is_ok() {
+                    if self.storage.commit(&pin, id, loaded.version, access, change).is_ok() {
                         return Ok(Judged { effect, ..Judged::changed(outcome) });
                     }
                 }
                 ResolveDecision::Decided(Decision { outcome, .. }) => {
-                    return Ok(Judged::kept(outcome, loaded));
+                    return Ok(Judged::kept(outcome));
                 }
                 ResolveDecision::Accept(acceptance) => {
                     let Some(result) = result else { continue };
-                    if self.store_result(id, &loaded, acceptance, &result, access).is_ok() {
+                    let stored = self.store_result(&pin, id, &loaded, acceptance, &result, access);
+                    if stored.is_ok() {
                         return Ok(Judged::changed(ResolveOutcome::Resolved));
                     }
                 }
@@ -450,19 +542,26 @@ impl Engine {
     }
 }
 
-/// A renew that binds nothing moves the lease and no more; all else is for waiters to hear.
-fn effect_of_update(loaded: &Loaded, after: &View) -> Effect {
-    let bound_before = loaded.view().map(|before| before.fingerprint);
-    match after.state {
-        State::Reserved { .. } if bound_before == Some(after.fingerprint) => Effect::Unseen,
-        State::Reserved { .. } | State::InDoubt { .. } | State::Completed { .. } => Effect::Changed,
+impl<S: Storage> Engine<S> {
+    /// Whether the offered result is the stored one; asked of the storage only in COMPLETED.
+    fn is_stored(
+        &self,
+        pin: &S::Pin<'_>,
+        loaded: &Loaded<S::Bytes>,
+        offered: &ResultRef<'_>,
+    ) -> bool {
+        loaded.entry.as_ref().is_some_and(|entry| {
+            matches!(entry.view.state, State::Completed { .. })
+                && self.storage.is_stored(pin, entry, offered)
+        })
     }
 }
 
-/// Whether the offered result is the stored one; read by the core only in COMPLETED.
-fn is_stored(loaded: &Loaded, offered: &ResultRef<'_>) -> bool {
-    match loaded.entry.as_ref().map(|entry| &entry.held) {
-        Some(Held::Result(payload)) => payload.is(offered),
-        Some(Held::Nothing | Held::Checkpoint(_)) | None => false,
+/// A renew that binds nothing moves the lease and no more; all else is for waiters to hear.
+fn effect_of_update(before: Option<&View>, after: &View) -> Effect {
+    let bound_before = before.map(|before| before.fingerprint);
+    match after.state {
+        State::Reserved { .. } if bound_before == Some(after.fingerprint) => Effect::Unseen,
+        State::Reserved { .. } | State::InDoubt { .. } | State::Completed { .. } => Effect::Changed,
     }
 }

@@ -26,6 +26,9 @@ pub(crate) struct Namespaces {
     names: RwLock<HashMap<Box<str>, Arc<str>>>,
 }
 
+/// Stands for `default`, configured or not.
+const DEFAULT_NUMBER: u16 = u16::MAX;
+
 impl Namespaces {
     pub(crate) fn new(configured: &BTreeMap<String, NamespaceConfig>) -> Self {
         let held = configured.iter().map(|_| Counter::default()).collect();
@@ -35,6 +38,25 @@ impl Namespaces {
             .map(|((name, config), number)| (name.clone(), (number, *config)))
             .collect();
         Self { configured, held, names: RwLock::default() }
+    }
+
+    /// What a namespace that needs no spelling out is known by: one that is configured, or
+    /// `default`.
+    pub(crate) fn number(&self, namespace: Namespace<'_>) -> Option<u16> {
+        if namespace == Namespace::DEFAULT {
+            return Some(DEFAULT_NUMBER);
+        }
+        let (number, _) = self.configured.get(namespace.as_str())?;
+        u16::try_from(*number).ok().filter(|&number| number != DEFAULT_NUMBER)
+    }
+
+    /// The namespace of that number.
+    pub(crate) fn name(&self, number: u16) -> Option<Namespace<'_>> {
+        if number == DEFAULT_NUMBER {
+            return Some(Namespace::DEFAULT);
+        }
+        let name = self.configured.keys().nth(usize::from(number))?;
+        Namespace::new(name).ok()
     }
 
     pub(crate) fn config(&self, namespace: Namespace<'_>) -> NamespaceConfig {

@@ -6,22 +6,33 @@
 mod shard;
 mod unfinished;
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use onceward_core::lifecycle::View;
-use onceward_core::{AttemptId, Identity, Timestamp};
+use onceward_core::{AttemptId, Fingerprint, Identity, ResultRef, Timestamp};
 use parking_lot::Mutex;
 
 use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::namespaces::Namespaces;
-use crate::storage::{Access, Change, Hashed, Loaded, Stale, Storage};
-use shard::{Shard, Surroundings};
+use crate::storage::{
+    Access, Change, Charge, Hashed, Held, Loaded, LoadedEntry, Payload, Stale, Storage, Uncommitted,
+};
+use shard::{ENTRY_BYTES, Shard, Surroundings};
 use unfinished::Unfinished;
 
-pub(crate) use shard::ENTRY_BYTES;
+/// What is seen here is shared or copied: nothing needs to be kept from being reused.
+pub(crate) struct NoPin;
+
+/// The bytes of one version, shared with it.
+#[derive(Clone)]
+pub(crate) enum Bytes {
+    Nothing,
+    Checkpoint(Arc<[u8]>),
+    Result(Arc<Payload>),
+}
 
 /// Entries looked at while one page holds a shard's lock, and at most per page.
 const PAGE_STEPS_MAX: usize = 10_000;
@@ -57,10 +68,6 @@ impl Plain {
         }
     }
 
-    pub(crate) fn hashed<'a>(&self, identity: Identity<'a>) -> Hashed<'a> {
-        Hashed { identity, hash: self.hasher.hash_one(identity) }
-    }
-
     fn shard(&self, hash: u64) -> &Mutex<Shard> {
         // The table inside a shard uses the low bits and the top seven; these are in between.
         let index = (hash >> 32) as usize & (self.shards.len() - 1);
@@ -69,17 +76,56 @@ impl Plain {
 }
 
 impl Storage for Plain {
-    fn load(&self, id: &Hashed<'_>, attempt: Option<AttemptId>, now: Timestamp) -> Loaded {
+    type Pin<'a> = NoPin;
+    type Bytes = Bytes;
+
+    fn pin(&self) -> NoPin {
+        NoPin
+    }
+
+    fn hashed<'a>(&self, identity: Identity<'a>) -> Hashed<'a> {
+        Hashed::new(&self.hasher, &self.around.namespaces, identity)
+    }
+
+    fn load(
+        &self,
+        _: &NoPin,
+        id: &Hashed<'_>,
+        attempt: Option<AttemptId>,
+        now: Timestamp,
+    ) -> Loaded<Bytes> {
         self.shard(id.hash).lock().load(id, attempt, now)
+    }
+
+    fn held(&self, _: &NoPin, entry: LoadedEntry<Bytes>) -> Held {
+        match entry.bytes {
+            Bytes::Nothing => Held::Nothing,
+            Bytes::Checkpoint(bytes) => Held::Checkpoint(bytes),
+            Bytes::Result(payload) => Held::Result(payload),
+        }
+    }
+
+    fn is_stored(&self, _: &NoPin, entry: &LoadedEntry<Bytes>, offered: &ResultRef<'_>) -> bool {
+        matches!(&entry.bytes, Bytes::Result(payload) if payload.is(offered))
+    }
+
+    fn entry_bytes(&self, id: &Hashed<'_>, _fingerprint: Fingerprint) -> u64 {
+        ENTRY_BYTES + id.identity.size() as u64
+    }
+
+    fn charge_completed(&self, before: Charge, stored: &ResultRef<'_>) -> Charge {
+        let body = stored.body.kept().map_or(0, |body| body.len());
+        Charge { result: (stored.metadata.len() + body) as u64, checkpoint: 0, ..before }
     }
 
     fn commit(
         &self,
+        _: &NoPin,
         id: &Hashed<'_>,
         version: u64,
         access: Access,
-        change: Change,
-    ) -> Result<(), Stale> {
+        change: Change<'_>,
+    ) -> Result<(), Uncommitted> {
         let done = self.shard(id.hash).lock().commit(id, version, access, change, &self.around);
         if let Some(unfinished) = done? {
             unfinished.log();
@@ -87,8 +133,8 @@ impl Storage for Plain {
         Ok(())
     }
 
-    fn watch(&self, id: &Hashed<'_>) {
-        self.shard(id.hash).lock().watch(id.hash);
+    fn watch(&self, _: &NoPin, id: &Hashed<'_>, version: u64) -> Result<(), Stale> {
+        self.shard(id.hash).lock().watch(id, version)
     }
 
     fn unwatch(&self, id: &Hashed<'_>) {

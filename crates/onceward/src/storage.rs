@@ -7,20 +7,19 @@
 use std::sync::Arc;
 
 use onceward_core::lifecycle::View;
-use onceward_core::{AttemptId, Body, Identity, Metadata, ResultRef, Timestamp};
+use onceward_core::{AttemptId, Body, Fingerprint, Identity, Metadata, ResultRef, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-/// An identity with its keyed hash, computed once per operation.
-#[derive(Clone, Copy)]
-pub(crate) struct Hashed<'a> {
-    pub(crate) identity: Identity<'a>,
-    pub(crate) hash: u64,
-}
+pub(crate) use crate::hashed::Hashed;
+pub(crate) use crate::result_copy::ResultCopy;
 
-/// What was found, at one instant.
-pub(crate) struct Loaded {
+/// The storage that [`Store`](crate::Store) is built on.
+pub(crate) type Chosen = crate::plain::Plain;
+
+/// What was found, at one instant. `B` is the storage's handle to bytes.
+pub(crate) struct Loaded<B> {
     /// `None` if nothing is held. What is held may be due: judge with [`View::at`].
-    pub(crate) entry: Option<LoadedEntry>,
+    pub(crate) entry: Option<LoadedEntry<B>>,
     /// Of the entry, or of its absence: what a commit must find for it to apply.
     pub(crate) version: u64,
     /// Somebody waits on the identity: it changes under the waits' lock only.
@@ -29,32 +28,36 @@ pub(crate) struct Loaded {
     pub(crate) attempt_ended: bool,
 }
 
-/// One entry's view and bytes.
-pub(crate) struct LoadedEntry {
+/// One entry's view, and where its bytes are.
+pub(crate) struct LoadedEntry<B> {
     pub(crate) view: View,
-    pub(crate) held: Held,
+    pub(crate) bytes: B,
     pub(crate) charge: Charge,
 }
 
-impl Loaded {
+impl<B> Loaded<B> {
     pub(crate) fn view(&self) -> Option<&View> {
         self.entry.as_ref().map(|entry| &entry.view)
     }
 }
 
 /// The bytes of one version, readable for as long as it is held.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) enum Held {
     #[default]
     Nothing,
     Checkpoint(Arc<[u8]>),
+    /// Shared with the entry.
     Result(Arc<Payload>),
+    /// Copied out of the entry.
+    Copy(ResultCopy),
 }
 
 impl Held {
     pub(crate) fn result(&self) -> Option<ResultRef<'_>> {
         match self {
             Self::Result(payload) => Some(payload.as_result()),
+            Self::Copy(copy) => Some(copy.as_result()),
             Self::Nothing | Self::Checkpoint(_) => None,
         }
     }
@@ -62,7 +65,7 @@ impl Held {
     pub(crate) fn checkpoint(&self) -> Option<&[u8]> {
         match self {
             Self::Checkpoint(bytes) => Some(bytes),
-            Self::Nothing | Self::Result(_) => None,
+            Self::Nothing | Self::Result(_) | Self::Copy(_) => None,
         }
     }
 }
@@ -98,12 +101,7 @@ impl Payload {
         }
     }
 
-    /// Bytes of metadata and body kept.
-    pub(crate) fn size(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn as_result(&self) -> ResultRef<'_> {
+    pub(crate) fn as_result(&self) -> ResultRef<'_> {
         let (metadata, body) = self.bytes.split_at(self.metadata_size);
         let body = match self.body {
             Body::Kept(()) => Body::Kept(body),
@@ -123,7 +121,7 @@ impl Payload {
 }
 
 /// SHA-256 over status, metadata and body or the reason why none is offered, length-prefixed.
-fn digest(result: &ResultRef<'_>) -> [u8; 32] {
+pub(crate) fn digest(result: &ResultRef<'_>) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(result.status.to_le_bytes());
     hasher.update((result.metadata.len() as u64).to_le_bytes());
@@ -153,13 +151,15 @@ pub(crate) fn without_body<'a>(
 }
 
 /// How an entry is to change.
-pub(crate) enum Change {
+pub(crate) enum Change<'a> {
     /// A new entry, in place of one that is due if the version names one.
     Insert { view: View, charge: Charge, quota: Option<u32> },
     /// The same entry with this view; its bytes stay.
     Update { view: View },
-    /// The same entry with this view, and these bytes in place of its former ones.
-    Replace { view: View, held: Held, charge: Charge },
+    /// The same entry with this view and this checkpoint.
+    Checkpoint { view: View, bytes: &'a [u8], charge: Charge },
+    /// The same entry, completed: `stored` is what of `offered` is kept. A checkpoint ends here.
+    Complete { view: View, offered: ResultRef<'a>, stored: ResultRef<'a>, charge: Charge },
     /// No entry; its attempt id is remembered as ended until then (S3).
     Remove { remembered_until: Timestamp, now: Timestamp },
 }
@@ -195,36 +195,94 @@ impl Charge {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Stale;
 
+/// Why a commit did nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Uncommitted {
+    /// Another change came first: look again.
+    Stale,
+    /// There is no room for a new entry beyond what its charge covers. An `Insert` only.
+    NoRoom,
+}
+
+impl From<Stale> for Uncommitted {
+    fn from(Stale: Stale) -> Self {
+        Self::Stale
+    }
+}
+
 /// Keeps entries. All methods may be called from any thread.
 ///
 /// Invariants:
 /// 1. At most one entry per identity.
 /// 2. `commit` is the linearisation point of every change. It applies only if the entry, or its
-///    absence, has the version named; a version is never used twice, so that an absence seen
-///    before another acquisition came and went is not mistaken for the present one. Hence a fence
-///    drawn after the look is larger than any that the identity had (S4).
+///    absence, has the version named; while one pin is held a version is never used twice, so that
+///    an absence seen before another acquisition came and went is not mistaken for the present
+///    one. Hence a fence drawn after the look is larger than any that the identity had (S4).
 /// 3. While an identity is watched, only [`Access::Exclusive`] commits apply.
+/// 4. Whoever holds a pin reclaims nothing: reclaiming may wait for pins to end.
 pub(crate) trait Storage: Send + Sync {
+    /// Held from a look to its commit, and to the last use of the bytes seen. Short: memory that
+    /// goes meanwhile is not reused before it ends.
+    type Pin<'a>
+    where
+        Self: 'a;
+    /// Names the bytes of one version while its pin is held.
+    type Bytes;
+
+    /// Keeps what is seen from being reused.
+    fn pin(&self) -> Self::Pin<'_>;
+
+    /// An identity with its keyed hash, computed once per operation.
+    fn hashed<'a>(&self, identity: Identity<'a>) -> Hashed<'a>;
+
+    /// Fetches what looks at these identities will touch, so that their misses overlap.
+    fn prefetch(&self, _pin: &Self::Pin<'_>, _ids: &[Hashed<'_>]) {}
+
     /// Looks, and asks whether `attempt` has ended, at one instant.
-    fn load(&self, id: &Hashed<'_>, attempt: Option<AttemptId>, now: Timestamp) -> Loaded;
+    fn load(
+        &self,
+        pin: &Self::Pin<'_>,
+        id: &Hashed<'_>,
+        attempt: Option<AttemptId>,
+        now: Timestamp,
+    ) -> Loaded<Self::Bytes>;
+
+    /// The bytes of a version: its result, or its checkpoint.
+    fn held(&self, pin: &Self::Pin<'_>, entry: LoadedEntry<Self::Bytes>) -> Held;
+
+    /// Whether `offered` is the result stored (S3). Read only in COMPLETED.
+    fn is_stored(
+        &self,
+        pin: &Self::Pin<'_>,
+        entry: &LoadedEntry<Self::Bytes>,
+        offered: &ResultRef<'_>,
+    ) -> bool;
+
+    /// What a new entry costs in all its life beyond set-asides.
+    fn entry_bytes(&self, id: &Hashed<'_>, fingerprint: Fingerprint) -> u64;
+
+    /// What a completed entry of this charge is charged from then on.
+    fn charge_completed(&self, before: Charge, stored: &ResultRef<'_>) -> Charge;
 
     /// Changes the version named, or nothing.
     ///
-    /// Room that an `Insert` or `Replace` adds is charged by the caller before, and given back by
-    /// it if the commit is stale or asks for less than before. Entries that leave are discharged
+    /// Room that a change adds to the charge is charged by the caller before, and given back by
+    /// it if the commit fails or asks for less than before. Entries that leave are discharged
     /// here.
     fn commit(
         &self,
+        pin: &Self::Pin<'_>,
         id: &Hashed<'_>,
         version: u64,
         access: Access,
-        change: Change,
-    ) -> Result<(), Stale>;
+        change: Change<'_>,
+    ) -> Result<(), Uncommitted>;
 
-    /// Marks the identity as watched, once for each call, whether or not it is present.
-    fn watch(&self, id: &Hashed<'_>);
+    /// Marks this version of an entry as watched; whoever judged it may then wait for its change.
+    /// The mark stays with the identity through exclusive changes until it is taken back.
+    fn watch(&self, pin: &Self::Pin<'_>, id: &Hashed<'_>, version: u64) -> Result<(), Stale>;
 
-    /// Takes one mark back.
+    /// Takes the mark back.
     fn unwatch(&self, id: &Hashed<'_>);
 
     /// Frees what is due: at most `steps`, which is lowered by the work done.
@@ -237,7 +295,7 @@ pub(crate) trait Storage: Send + Sync {
     fn next_room(&self) -> Option<Timestamp>;
 
     /// Calls `visit` for entries from `cursor` on until it returns `false`, and says where to go
-    /// on. Bounded work per call; blocks no other shard.
+    /// on. Bounded work per call; blocks nobody.
     fn page(&self, cursor: u64, visit: &mut dyn FnMut(Identity<'_>, &View) -> bool) -> Option<u64>;
 }
 
@@ -268,7 +326,7 @@ mod tests {
         ];
         let whole = Payload::new(&offered, &offered);
         let by_digest = Payload::new(&offered, &without_body(&offered, NotKept::TooLarge));
-        assert!(by_digest.size() < whole.size(), "its body is not there to be compared");
+        assert!(by_digest.bytes.len() < whole.bytes.len(), "its body is not there to be compared");
         for (why, repeat, same) in rows {
             assert_eq!(whole.is(&repeat), same, "by bytes: {why}");
             assert_eq!(by_digest.is(&repeat), same, "by digest: {why}");

@@ -19,8 +19,7 @@ use crate::counters::Counters;
 use crate::deadline::EarlierDeadline;
 use crate::engine::{Effect, Engine, Judged, Watched};
 use crate::namespaces::Namespaces;
-use crate::plain::Plain;
-use crate::storage::{Access, Hashed, Storage};
+use crate::storage::{Access, Chosen, Hashed, Storage};
 use crate::waits::Waits;
 
 /// An idempotency store in this process's memory. Cheap to clone; every clone is the same store.
@@ -58,7 +57,7 @@ impl Store {
         let budget = Arc::new(Budget::new(config.memory_bytes));
         let counters = Arc::<Counters>::default();
         let namespaces = Arc::new(Namespaces::new(&config.namespaces));
-        let storage = Plain::new(
+        let storage = Chosen::new(
             config.shards,
             config.attempts_max(),
             Arc::clone(&budget),

@@ -248,7 +248,13 @@ impl WaitShard {
             }
             Err(_) => {
                 // Watched before the look below: no change can come between (invariant 1).
-                engine.storage.watch(id);
+                let pin = engine.storage.pin();
+                loop {
+                    let version = engine.storage.load(&pin, id, None, now).version;
+                    if engine.storage.watch(&pin, id, version).is_ok() {
+                        break;
+                    }
+                }
                 self.last_number += 1;
                 Queue::new(id, self.last_number)
             }
@@ -338,7 +344,8 @@ mod tests {
         let engine = &store.inner.engine;
         let watched = || {
             let id = engine.storage.hashed(identity);
-            engine.storage.load(&id, None, Timestamp::ZERO).watched
+            let pin = engine.storage.pin();
+            engine.storage.load(&pin, &id, None, Timestamp::ZERO).watched
         };
         let begin = |byte| Begin {
             wait: Millis::new(100),

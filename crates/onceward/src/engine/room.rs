@@ -6,7 +6,7 @@ use onceward_core::{Begin, Millis, Timestamp};
 
 use super::Engine;
 use crate::budget::Budget;
-use crate::plain::ENTRY_BYTES;
+use crate::namespaces::Namespaces;
 use crate::storage::{Charge, Hashed, Storage};
 
 /// Steps of reclaiming that a request without room does at once, before it lets others in.
@@ -32,7 +32,40 @@ impl Drop for Room<'_> {
     }
 }
 
-impl Engine {
+/// A place in a namespace's quota, given back unless it is kept.
+pub(super) struct Place<'a> {
+    pub(super) namespaces: &'a Namespaces,
+    pub(super) quota: Option<u32>,
+}
+
+impl Place<'_> {
+    pub(super) fn keep(mut self) {
+        self.quota = None;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.namespaces.leave(self.quota);
+    }
+}
+
+/// How far a request without room has gone to find some: what is due is as good as gone, whether
+/// or not a tick has come by (S7).
+#[derive(Default)]
+pub(super) struct Shortage {
+    slices: usize,
+    nothing_due: bool,
+}
+
+impl Shortage {
+    /// There is nothing more to be freed: refuse.
+    pub(super) fn is_final(&self) -> bool {
+        self.nothing_due || self.slices >= ASSIST_SLICES
+    }
+}
+
+impl<S: Storage> Engine<S> {
     /// What a begin is charged: entry and identity, and room for result and checkpoint (S11).
     /// Every set-aside holds the metadata of a result that is not kept (S12).
     pub(super) fn set_aside(&self, id: &Hashed<'_>, request: &Begin) -> Charge {
@@ -43,39 +76,24 @@ impl Engine {
             .unwrap_or(self.limits.set_aside_bytes)
             .max(METADATA_NOT_KEPT_BYTES_MAX);
         Charge {
-            entry: ENTRY_BYTES + id.identity.size() as u64,
+            entry: self.storage.entry_bytes(id, request.fingerprint),
             result: result as u64,
             checkpoint: request.checkpoint_hint as u64,
         }
     }
 
     /// Charges `bytes`, none of them from the headroom; `None` if there is no room.
-    pub(super) fn reserve(&self, bytes: u64, now: Timestamp) -> Option<Room<'_>> {
+    pub(super) fn reserve(&self, bytes: u64) -> Option<Room<'_>> {
         // What needs nothing is not refused, even while the headroom is drawn on.
-        if bytes > 0 {
-            self.freeing_what_is_due(now, || self.budget.reserve(bytes).then_some(()))?;
-        }
-        Some(Room { budget: &self.budget, bytes })
+        (bytes == 0 || self.budget.reserve(bytes)).then(|| Room { budget: &self.budget, bytes })
     }
 
-    /// Tries to take something, and again after each slice of reclaiming: what is due is as good
-    /// as gone, whether or not a tick has come by (S7).
-    pub(super) fn freeing_what_is_due<T>(
-        &self,
-        now: Timestamp,
-        take: impl Fn() -> Option<T>,
-    ) -> Option<T> {
-        for _ in 0..ASSIST_SLICES {
-            if let Some(taken) = take() {
-                return Some(taken);
-            }
-            let mut steps = ASSIST_STEPS;
-            self.storage.reclaim(now, &mut steps);
-            if steps > 0 {
-                break; // Nothing else is due.
-            }
-        }
-        take()
+    /// Frees a slice of what is due. The caller holds no pin.
+    pub(super) fn assist(&self, now: Timestamp, shortage: &mut Shortage) {
+        let mut steps = ASSIST_STEPS;
+        self.storage.reclaim(now, &mut steps);
+        shortage.slices += 1;
+        shortage.nothing_due |= steps > 0;
     }
 
     /// When room is due, at the earliest.

@@ -12,7 +12,8 @@ use crate::attempts::{ATTEMPT_BYTES, EndedAttempts, Remembered};
 use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::namespaces::Namespaces;
-use crate::storage::{Access, Change, Charge, Hashed, Held, Loaded, LoadedEntry, Payload, Stale};
+use crate::plain::Bytes;
+use crate::storage::{Access, Change, Charge, Hashed, Loaded, LoadedEntry, Payload, Stale};
 use crate::wheel::Wheel;
 
 /// What one entry costs beyond identity and bytes: its slot, its place in the table at the
@@ -35,7 +36,7 @@ pub(super) struct Entry {
     namespace: Arc<str>,
     scoped_key: ScopedKeyBuf,
     view: View,
-    held: Held,
+    held: Bytes,
     charge: Charge,
     quota: Option<u32>,
 }
@@ -94,10 +95,10 @@ impl Shard {
         id: &Hashed<'_>,
         attempt: Option<AttemptId>,
         now: Timestamp,
-    ) -> Loaded {
+    ) -> Loaded<Bytes> {
         let entry = self.find(id).and_then(|slot| self.entry(slot)).map(|entry| LoadedEntry {
             view: entry.view,
-            held: entry.held.clone(),
+            bytes: entry.held.clone(),
             charge: entry.charge,
         });
         Loaded {
@@ -113,8 +114,13 @@ impl Shard {
         !self.watched.is_empty() && self.watched.contains_key(&hash)
     }
 
-    pub(super) fn watch(&mut self, hash: u64) {
-        *self.watched.entry(hash).or_default() += 1;
+    pub(super) fn watch(&mut self, id: &Hashed<'_>, version: u64) -> Result<(), Stale> {
+        let entry = self.find(id).and_then(|slot| self.entry(slot));
+        if entry.map_or(self.absence, |entry| entry.view.version) != version {
+            return Err(Stale);
+        }
+        *self.watched.entry(id.hash).or_default() += 1;
+        Ok(())
     }
 
     pub(super) fn unwatch(&mut self, hash: u64) {
@@ -131,7 +137,7 @@ impl Shard {
         id: &Hashed<'_>,
         version: u64,
         access: Access,
-        change: Change,
+        change: Change<'_>,
         around: &Surroundings,
     ) -> Result<Option<Unfinished>, Stale> {
         if access == Access::Free && self.is_watched(id.hash) {
@@ -154,12 +160,12 @@ impl Shard {
                 around.counters.changed(&entry.view, &view);
                 entry.view = View { version, ..view };
             }
-            Change::Replace { view, held, charge } => {
-                let (entry, version) = self.at_next_version(found)?;
-                around.counters.changed(&entry.view, &view);
-                entry.view = View { version, ..view };
-                entry.held = held;
-                entry.charge = charge;
+            Change::Checkpoint { view, bytes, charge } => {
+                self.replace(found, view, Bytes::Checkpoint(bytes.into()), charge, around)?;
+            }
+            Change::Complete { view, offered, stored, charge } => {
+                let payload = Arc::new(Payload::new(&offered, &stored));
+                self.replace(found, view, Bytes::Result(payload), charge, around)?;
             }
             Change::Remove { remembered_until, now } => {
                 let entry = found.and_then(|slot| self.take(slot)).ok_or(Stale)?;
@@ -170,6 +176,22 @@ impl Shard {
             }
         }
         Ok(None)
+    }
+
+    fn replace(
+        &mut self,
+        found: Option<u32>,
+        view: View,
+        held: Bytes,
+        charge: Charge,
+        around: &Surroundings,
+    ) -> Result<(), Stale> {
+        let (entry, version) = self.at_next_version(found)?;
+        around.counters.changed(&entry.view, &view);
+        entry.view = View { version, ..view };
+        entry.held = held;
+        entry.charge = charge;
+        Ok(())
     }
 
     fn at_next_version(&mut self, slot: Option<u32>) -> Result<(&mut Entry, u64), Stale> {
@@ -192,7 +214,7 @@ impl Shard {
             namespace: around.namespaces.intern(id.identity.namespace()),
             scoped_key: id.identity.scoped_key().to_owned(),
             view: View { version: self.version, ..view },
-            held: Held::Nothing,
+            held: Bytes::Nothing,
             charge,
             quota,
         };

@@ -16,7 +16,7 @@ fn identity(key: &[u8]) -> Identity<'_> {
     Identity::new("orders", b"tenant", key).unwrap()
 }
 
-fn insert(fence: u64) -> Change {
+fn insert(fence: u64) -> Change<'static> {
     let request = Begin::new(Fingerprint::None, AttemptId::from_bytes([fence as u8; 16]));
     let BeginDecision::Acquire(grant) = lifecycle::begin(None, &request, false, Timestamp::ZERO)
     else {
@@ -26,7 +26,7 @@ fn insert(fence: u64) -> Change {
     Change::Insert { view, charge: Charge::default(), quota: None }
 }
 
-const REMOVE: Change =
+const REMOVE: Change<'static> =
     Change::Remove { remembered_until: Timestamp::from_millis(100), now: Timestamp::ZERO };
 
 #[test]
@@ -34,47 +34,58 @@ fn a_commit_applies_to_the_version_it_names_and_to_no_other_s2_s4() {
     let storage = storage();
     let id = storage.hashed(identity(b"k"));
     let other = storage.hashed(identity(b"other"));
-    let load = || storage.load(&id, None, Timestamp::ZERO);
-    let commit = |version, change| storage.commit(&id, version, Access::Free, change);
+    let load = || storage.load(&NoPin, &id, None, Timestamp::ZERO);
+    let commit = |version, change| storage.commit(&NoPin, &id, version, Access::Free, change);
 
     let absent = load();
     assert!(absent.entry.is_none());
     assert_eq!(commit(absent.version, insert(1)), Ok(()));
-    assert_eq!(commit(absent.version, insert(2)), Err(Stale), "S2: it is not absent any more");
+    assert_eq!(
+        commit(absent.version, insert(2)),
+        Err(Uncommitted::Stale),
+        "S2: it is not absent any more"
+    );
     let first = load();
     let view = first.entry.as_ref().unwrap().view;
     assert_eq!(view.version, first.version, "an entry is versioned by its view");
     assert_eq!(commit(first.version, Change::Update { view }), Ok(()));
-    assert_eq!(commit(first.version, Change::Update { view }), Err(Stale), "each has its own");
+    assert_eq!(
+        commit(first.version, Change::Update { view }),
+        Err(Uncommitted::Stale),
+        "each has its own"
+    );
     let second = load().version;
     assert_eq!(commit(second, REMOVE), Ok(()));
-    assert_eq!(commit(second, REMOVE), Err(Stale), "it is gone");
+    assert_eq!(commit(second, REMOVE), Err(Uncommitted::Stale), "it is gone");
     assert_eq!(
         commit(absent.version, insert(3)),
-        Err(Stale),
+        Err(Uncommitted::Stale),
         "S4: an absence seen before another acquisition came and went is not the present one"
     );
     assert_eq!(commit(load().version, insert(4)), Ok(()));
 
-    let absent = storage.load(&other, None, Timestamp::ZERO).version;
-    assert_eq!(storage.commit(&other, load().version, Access::Free, insert(5)), Err(Stale));
-    assert_eq!(storage.commit(&other, absent, Access::Free, insert(5)), Ok(()));
+    let absent = storage.load(&NoPin, &other, None, Timestamp::ZERO).version;
+    assert_eq!(
+        storage.commit(&NoPin, &other, load().version, Access::Free, insert(5)),
+        Err(Uncommitted::Stale)
+    );
+    assert_eq!(storage.commit(&NoPin, &other, absent, Access::Free, insert(5)), Ok(()));
 }
 
 #[test]
 fn what_is_reclaimed_under_a_commit_makes_it_stale_s7() {
     let storage = storage();
     let id = storage.hashed(identity(b"k"));
-    let absent = storage.load(&id, None, Timestamp::ZERO).version;
-    storage.commit(&id, absent, Access::Free, insert(1)).unwrap();
-    let seen = storage.load(&id, None, Timestamp::ZERO);
+    let absent = storage.load(&NoPin, &id, None, Timestamp::ZERO).version;
+    storage.commit(&NoPin, &id, absent, Access::Free, insert(1)).unwrap();
+    let seen = storage.load(&NoPin, &id, None, Timestamp::ZERO);
     let expired = seen.entry.as_ref().unwrap().view.expires_at;
     storage.reclaim(expired, &mut 100);
-    let anew = storage.commit(&id, seen.version, Access::Free, insert(2));
-    assert_eq!(anew, Err(Stale), "what it was to replace has gone");
-    let absent = storage.load(&id, None, expired).version;
-    assert_eq!(storage.commit(&id, absent, Access::Free, insert(2)), Ok(()));
-    let entry = storage.load(&id, None, expired).entry.unwrap();
+    let anew = storage.commit(&NoPin, &id, seen.version, Access::Free, insert(2));
+    assert_eq!(anew, Err(Uncommitted::Stale), "what it was to replace has gone");
+    let absent = storage.load(&NoPin, &id, None, expired).version;
+    assert_eq!(storage.commit(&NoPin, &id, absent, Access::Free, insert(2)), Ok(()));
+    let entry = storage.load(&NoPin, &id, None, expired).entry.unwrap();
     assert_eq!(entry.view.fence.get(), 2);
 }
 
@@ -82,19 +93,26 @@ fn what_is_reclaimed_under_a_commit_makes_it_stale_s7() {
 fn a_watched_identity_changes_under_the_waits_lock_only_s10() {
     let storage = storage();
     let id = storage.hashed(identity(b"k"));
-    let absent = storage.load(&id, None, Timestamp::ZERO);
+    let load = || storage.load(&NoPin, &id, None, Timestamp::ZERO);
+    let commit = |version, access, change| storage.commit(&NoPin, &id, version, access, change);
+    let absent = load();
     assert!(!absent.watched);
-    storage.watch(&id);
-    storage.watch(&id);
-    assert!(storage.load(&id, None, Timestamp::ZERO).watched);
-    let version = absent.version;
-    let free = storage.commit(&id, version, Access::Free, insert(1));
-    assert_eq!(free, Err(Stale), "it was looked at before anybody waited");
-    assert_eq!(storage.commit(&id, version, Access::Exclusive, insert(1)), Ok(()));
+    assert_eq!(commit(absent.version, Access::Free, insert(1)), Ok(()));
+    assert_eq!(storage.watch(&NoPin, &id, absent.version), Err(Stale), "it was judged before");
+    let seen = load().version;
+    assert_eq!(storage.watch(&NoPin, &id, seen), Ok(()));
+    assert!(load().watched);
+    let free = commit(seen, Access::Free, REMOVE);
+    assert_eq!(free, Err(Uncommitted::Stale), "it was looked at before anybody waited");
+    let version = load().version;
+    assert_eq!(commit(version, Access::Exclusive, REMOVE), Ok(()));
+    let absent = load();
+    assert!(absent.watched && absent.view().is_none(), "the line is still there");
+    assert_eq!(commit(absent.version, Access::Free, insert(2)), Err(Uncommitted::Stale));
+    assert_eq!(commit(absent.version, Access::Exclusive, insert(3)), Ok(()));
+    assert!(load().watched);
     storage.unwatch(&id);
-    let loaded = storage.load(&id, None, Timestamp::ZERO);
-    assert!(loaded.watched, "another still waits");
-    storage.unwatch(&id);
-    assert!(!storage.load(&id, None, Timestamp::ZERO).watched);
-    assert_eq!(storage.commit(&id, loaded.version, Access::Free, REMOVE), Ok(()));
+    let loaded = load();
+    assert!(!loaded.watched);
+    assert_eq!(commit(loaded.version, Access::Free, REMOVE), Ok(()));
 }

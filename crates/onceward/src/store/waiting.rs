@@ -7,6 +7,7 @@ use onceward_core::{Begin, BeginOutcome, Get, GetOutcome, Identity, Millis};
 
 use super::{Inner, Store};
 use crate::answer::{Answer, StoreError, Waitable, get_with_bytes, with_bytes};
+use crate::storage::Storage as _;
 use crate::ticket::{BeginTicket, GetTicket};
 use crate::waits::{Ask, Registered, Reply, Slot, WaiterName};
 

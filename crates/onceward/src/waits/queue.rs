@@ -10,6 +10,7 @@ use super::slot::{Ask, Reply, Slot};
 use super::{begin_waits, get_waits};
 use crate::answer::StoreError;
 use crate::engine::{Effect, Engine, Judged};
+use crate::hashed::Image;
 use crate::storage::{Hashed, Held, Storage};
 
 struct Waiter {
@@ -31,6 +32,7 @@ impl Waiter {
 
 pub(super) struct Queue {
     identity: IdentityBuf,
+    image: Image,
     pub(super) hash: u64,
     pub(super) number: u64,
     /// By number, which is the order of arrival.
@@ -45,6 +47,7 @@ impl Queue {
     pub(super) fn new(id: &Hashed<'_>, number: u64) -> Self {
         Self {
             identity: id.identity.to_owned(),
+            image: id.image.clone(),
             hash: id.hash,
             number,
             waiters: BTreeMap::new(),
@@ -54,7 +57,7 @@ impl Queue {
     }
 
     pub(super) fn hashed(&self) -> Hashed<'_> {
-        Hashed { identity: self.identity.as_ref(), hash: self.hash }
+        hashed(&self.identity, &self.image, self.hash)
     }
 
     pub(super) fn is(&self, id: &Hashed<'_>) -> bool {
@@ -191,7 +194,7 @@ impl Queue {
     /// Judges everybody anew, first come first. A change makes at most one acquisition; the rest
     /// are judged after it (S10).
     pub(super) fn judge_all(&mut self, engine: &Engine, now: Timestamp, aftermath: &mut Aftermath) {
-        let id = Hashed { identity: self.identity.as_ref(), hash: self.hash };
+        let id = hashed(&self.identity, &self.image, self.hash);
         let ends = &mut self.ends;
         self.waiters.retain(|&number, waiter| {
             let Some(reply) = judge(engine, &id, &waiter.ask, now) else { return true };
@@ -224,7 +227,8 @@ impl Queue {
 
     /// Reads when the entry changes by itself next.
     fn look_ahead(&mut self, engine: &Engine, now: Timestamp) {
-        let loaded = engine.storage.load(&self.hashed(), None, now);
+        let pin = engine.storage.pin();
+        let loaded = engine.storage.load(&pin, &self.hashed(), None, now);
         // A past instant is an absence that nobody has reclaimed: nothing changes by itself.
         self.change_at = loaded
             .view()
@@ -232,6 +236,10 @@ impl Queue {
             .filter(|&at| at > now)
             .unwrap_or(Timestamp::MAX);
     }
+}
+
+fn hashed<'a>(identity: &'a IdentityBuf, image: &Image, hash: u64) -> Hashed<'a> {
+    Hashed { identity: identity.as_ref(), hash, image: image.clone() }
 }
 
 fn judge(engine: &Engine, id: &Hashed<'_>, ask: &Ask, now: Timestamp) -> Option<Reply> {

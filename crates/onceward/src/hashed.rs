@@ -1,0 +1,227 @@
+//! An identity as it is looked for: its keyed hash, and the words it is stored as.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use onceward_core::{Identity, ScopedKey};
+
+use crate::compact_key::{KeyForm, compact, expand};
+use crate::namespaces::Namespaces;
+
+/// Words that an identity takes without an allocation: a UUID with a scope of up to 48 bytes.
+const SHORT_WORDS: usize = 8;
+
+/// An identity with its keyed hash, computed once per operation.
+#[derive(Clone)]
+pub(crate) struct Hashed<'a> {
+    pub(crate) identity: Identity<'a>,
+    pub(crate) hash: u64,
+    pub(crate) image: Image,
+}
+
+impl<'a> Hashed<'a> {
+    /// Hashes with SipHash-1-3 under the hasher's random key: strangers choose the keys.
+    pub(crate) fn new(hasher: &RandomState, names: &Namespaces, identity: Identity<'a>) -> Self {
+        let image = Image::of(names, identity);
+        let mut state = hasher.build_hasher();
+        image.hash(&mut state);
+        Self { identity, hash: state.finish(), image }
+    }
+}
+
+/// An identity as stored: the namespace (by its number if it is configured), the scope and the
+/// key in its compact form, one after the other, in little-endian words padded with zeros.
+/// Two identities are equal exactly if shape, number and words are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Image {
+    /// How the words are to be read: see [`Shape`].
+    pub(crate) shape: Shape,
+    /// Of a configured namespace; 0 for one that is spelt out.
+    pub(crate) namespace_number: u16,
+    short: [u64; SHORT_WORDS],
+    /// Instead of `short`, if that is too short.
+    long: Vec<u64>,
+}
+
+/// Form 2 bits | key bytes 8 | scope bytes 8 | namespace bytes 7 (0: configured, by number).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Shape(pub(crate) u32);
+
+impl Shape {
+    pub(crate) const BITS: u32 = 25;
+
+    fn new(form: KeyForm, key: usize, scope: usize, namespace: usize) -> Self {
+        Self(form as u32 | (key as u32) << 2 | (scope as u32) << 10 | (namespace as u32) << 18)
+    }
+
+    fn form(self) -> KeyForm {
+        KeyForm::from_bits(u64::from(self.0))
+    }
+
+    fn key_size(self) -> usize {
+        (self.0 >> 2 & 0xff) as usize
+    }
+
+    fn scope_size(self) -> usize {
+        (self.0 >> 10 & 0xff) as usize
+    }
+
+    fn namespace_size(self) -> usize {
+        (self.0 >> 18 & 0x7f) as usize
+    }
+
+    fn bytes(self) -> usize {
+        self.key_size() + self.scope_size() + self.namespace_size()
+    }
+
+    pub(crate) fn words(self) -> usize {
+        self.bytes().div_ceil(8)
+    }
+}
+
+impl Image {
+    pub(crate) fn of(names: &Namespaces, identity: Identity<'_>) -> Self {
+        let (scope, key) = (identity.scoped_key().scope(), identity.scoped_key().key());
+        let number = names.number(identity.namespace());
+        let namespace: &[u8] =
+            if number.is_some() { &[] } else { identity.namespace().as_str().as_bytes() };
+        let compacted = compact(key);
+        let (form, key) = match &compacted {
+            Some((form, bytes)) => (*form, &bytes[..]),
+            None => (KeyForm::Raw, key),
+        };
+        let mut image = Self {
+            shape: Shape::new(form, key.len(), scope.len(), namespace.len()),
+            namespace_number: number.unwrap_or(0),
+            short: [0; SHORT_WORDS],
+            long: Vec::new(),
+        };
+        if scope.is_empty() && namespace.is_empty() && compacted.is_some() {
+            // The common case, without a detour through bytes.
+            for (word, bytes) in image.short.iter_mut().zip(key.chunks_exact(8)) {
+                let mut eight = [0; 8];
+                eight.copy_from_slice(bytes);
+                *word = u64::from_le_bytes(eight);
+            }
+            return image;
+        }
+        let words = image.shape.words();
+        if words > SHORT_WORDS {
+            image.long = vec![0; words];
+        }
+        let target = if words > SHORT_WORDS { &mut image.long[..] } else { &mut image.short[..] };
+        let bytes = namespace.iter().chain(scope).chain(key);
+        for (at, &byte) in bytes.enumerate() {
+            target[at / 8] |= u64::from(byte) << (8 * (at % 8));
+        }
+        image
+    }
+
+    pub(crate) fn words(&self) -> &[u64] {
+        if self.long.is_empty() { &self.short[..self.shape.words()] } else { &self.long }
+    }
+
+    fn hash(&self, state: &mut impl Hasher) {
+        let head = u64::from(self.shape.0) << 16 | u64::from(self.namespace_number);
+        let words = self.words();
+        let mut bytes = [0; 8 * (SHORT_WORDS + 1)];
+        bytes[..8].copy_from_slice(&head.to_le_bytes());
+        if words.len() <= SHORT_WORDS {
+            for (to, word) in bytes[8..].chunks_exact_mut(8).zip(words) {
+                to.copy_from_slice(&word.to_le_bytes());
+            }
+            state.write(&bytes[..8 * (words.len() + 1)]);
+        } else {
+            state.write_u64(head);
+            words.iter().for_each(|word| state.write_u64(*word));
+        }
+    }
+
+    /// The hash of what is stored, read back from its words.
+    pub(crate) fn hash_of(hasher: &RandomState, stored: &Self) -> u64 {
+        let mut state = hasher.build_hasher();
+        stored.hash(&mut state);
+        state.finish()
+    }
+
+    /// An image read back from where it is stored.
+    pub(crate) fn stored(shape: Shape, number: u16, word: impl Fn(usize) -> u64) -> Self {
+        let mut image =
+            Self { shape, namespace_number: number, short: [0; SHORT_WORDS], long: Vec::new() };
+        let words = shape.words();
+        if words > SHORT_WORDS {
+            image.long = (0..words).map(word).collect();
+        } else {
+            for (at, to) in image.short[..words].iter_mut().enumerate() {
+                *to = word(at);
+            }
+        }
+        image
+    }
+
+    /// Calls `visit` with the identity that the words spell; `None` if they spell none.
+    pub(crate) fn read<T>(
+        &self,
+        names: &Namespaces,
+        visit: impl FnOnce(Identity<'_>) -> T,
+    ) -> Option<T> {
+        let bytes: Vec<u8> = self.words().iter().flat_map(|word| word.to_le_bytes()).collect();
+        let (namespace, rest) = bytes.split_at_checked(self.shape.namespace_size())?;
+        let (scope, rest) = rest.split_at_checked(self.shape.scope_size())?;
+        let mut key = Vec::with_capacity(36);
+        expand(self.shape.form(), rest.get(..self.shape.key_size())?, &mut key);
+        let namespace = if namespace.is_empty() {
+            names.name(self.namespace_number)?
+        } else {
+            onceward_core::Namespace::new(std::str::from_utf8(namespace).ok()?).ok()?
+        };
+        Some(visit(ScopedKey::new(scope, &key).ok()?.within(namespace)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::NamespaceConfig;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn names() -> Namespaces {
+        let config = NamespaceConfig::default();
+        Namespaces::new(&BTreeMap::from([("orders".into(), config), ("labels".into(), config)]))
+    }
+
+    proptest! {
+        #[test]
+        fn an_image_is_one_identity_and_spells_it_again(
+            namespace in "orders|labels|default|[a-z]{1,64}",
+            scope in prop::collection::vec(any::<u8>(), 0..=255),
+            key in prop::collection::vec(any::<u8>(), 1..=255),
+        ) {
+            let names = names();
+            let identity = Identity::new(&namespace, &scope, &key).unwrap();
+            let image = Image::of(&names, identity);
+            let back = Image::stored(image.shape, image.namespace_number, |at| image.words()[at]);
+            prop_assert_eq!(&back, &image);
+            prop_assert_eq!(back.read(&names, |read| read == identity), Some(true));
+            // A byte moved from scope to key is another identity.
+            if let Some((last, scope)) = scope.split_last()
+                && key.len() < 255
+            {
+                let moved = [&[*last], &key[..]].concat();
+                let other = Identity::new(&namespace, scope, &moved).unwrap();
+                prop_assert_ne!(Image::of(&names, other), image);
+            }
+        }
+    }
+
+    #[test]
+    fn configured_and_spelt_out_namespaces_stay_apart() {
+        let names = names();
+        let image = |name| Image::of(&names, Identity::new(name, b"", b"k").unwrap());
+        let all = [image("orders"), image("labels"), image("default"), image("other")];
+        for (at, one) in all.iter().enumerate() {
+            assert!(all[at + 1..].iter().all(|other| other != one));
+        }
+        assert_eq!(image("orders").words().len(), 1, "a number takes no room");
+    }
+}
