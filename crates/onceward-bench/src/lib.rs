@@ -8,6 +8,7 @@
 //! ([`executions`]), and a daemon over the wire ([`over_the_wire`]). Mains in `benches/` only choose sizes.
 #![forbid(unsafe_code)]
 
+pub mod engine;
 pub mod executions;
 pub mod in_process;
 pub mod over_the_wire;

@@ -1,16 +1,17 @@
 //! What was measured, for people and for programs.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One value of one run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Measurement {
     /// What was measured.
     pub name: String,
     /// Its unit.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// How much.
     pub value: f64,
 }
@@ -18,18 +19,18 @@ pub struct Measurement {
 impl Measurement {
     /// A value with its name and unit.
     #[must_use]
-    pub fn new(name: impl Into<String>, unit: &'static str, value: f64) -> Self {
-        Self { name: name.into(), unit, value }
+    pub fn new(name: impl Into<String>, unit: impl Into<Cow<'static, str>>, value: f64) -> Self {
+        Self { name: name.into(), unit: unit.into(), value }
     }
 }
 
 /// One measured quantity over several runs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Figure {
     /// What was measured.
     pub name: String,
     /// Its unit.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// One value per run, in order.
     pub runs: Vec<f64>,
 }
@@ -37,8 +38,8 @@ pub struct Figure {
 impl Figure {
     /// A figure without runs yet.
     #[must_use]
-    pub fn new(name: impl Into<String>, unit: &'static str) -> Self {
-        Self { name: name.into(), unit, runs: Vec::new() }
+    pub fn new(name: impl Into<String>, unit: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: name.into(), unit: unit.into(), runs: Vec::new() }
     }
 
     /// The middle run; of an even number the lower of the two. `None` without runs.
@@ -49,7 +50,9 @@ impl Figure {
         sorted.get(sorted.len().checked_sub(1)? / 2).copied()
     }
 
-    fn spread(&self) -> (f64, f64) {
+    /// The least and the greatest run.
+    #[must_use]
+    pub fn spread(&self) -> (f64, f64) {
         let low = self.runs.iter().copied().fold(f64::INFINITY, f64::min);
         let high = self.runs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         (low, high)
@@ -57,7 +60,7 @@ impl Figure {
 }
 
 /// All figures of a benchmark, with what one must know to repeat it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Report {
     /// Sizes and settings, name and value.
     pub settings: Vec<(String, String)>,
@@ -69,6 +72,12 @@ impl Report {
     /// Notes a setting.
     pub fn setting(&mut self, name: &str, value: impl fmt::Display) {
         self.settings.push((name.into(), value.to_string()));
+    }
+
+    /// The figure of this name.
+    #[must_use]
+    pub fn figure(&self, name: &str) -> Option<&Figure> {
+        self.figures.iter().find(|figure| figure.name == name)
     }
 
     /// Adds the values of one run, matched to the figures by name.
@@ -87,12 +96,12 @@ impl fmt::Display for Report {
         for (name, value) in &self.settings {
             writeln!(f, "{name}: {value}")?;
         }
-        writeln!(f, "{:<44} {:>12} {:>12} {:>12}  unit", "figure", "median", "min", "max")?;
+        writeln!(f, "{:<60} {:>12} {:>12} {:>12}  unit", "figure", "median", "min", "max")?;
         for figure in &self.figures {
             let (low, high) = figure.spread();
             let median = figure.median().unwrap_or(f64::NAN);
-            let unit = figure.unit;
-            writeln!(f, "{:<44} {median:>12.1} {low:>12.1} {high:>12.1}  {unit}", figure.name)?;
+            let unit = &figure.unit;
+            writeln!(f, "{:<60} {median:>12.1} {low:>12.1} {high:>12.1}  {unit}", figure.name)?;
         }
         Ok(())
     }

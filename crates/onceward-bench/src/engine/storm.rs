@@ -1,0 +1,312 @@
+//! Very many entries that end within one second, while others work: how soon their memory is back,
+//! and what the others notice of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use onceward::{BootClock, Store, StoreConfig, Ticker};
+use onceward_core::{
+    AttemptId, Begin, BeginOutcome, Body, Complete, CompleteOutcome, Fingerprint, Identity, Millis,
+    ResultRef, Timestamp, Token,
+};
+
+use super::cores;
+use super::findings::Findings;
+use super::own::with_max_entries;
+use super::process;
+use super::system::Fault;
+use crate::workload::Workload;
+
+/// Keys that the workers ask for again and again.
+const STORED: u64 = 100_000;
+/// One operation pair of a worker in this many is a begin and complete of a new key.
+const NEW_EVERY: u64 = 50;
+/// All entries of the storm end within this long.
+const STORM: Duration = Duration::from_secs(1);
+/// How often the watcher looks.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Work before the storm's first end, and in all if nothing comes back.
+const BEFORE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Work after the memory is back, so that its last stall is seen as well.
+const AFTER: Duration = Duration::from_millis(500);
+const TICK_BUDGET: usize = 2_048;
+const TICK_EVERY: u64 = 64;
+
+/// Who calls the store's `tick`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ticking {
+    /// The store's own ticker: a third thread on the workers' cores.
+    Thread,
+    /// The first worker between two operations, as the server's loop does. The operation behind a
+    /// tick counts with it.
+    Worker,
+}
+
+/// Size of the storm.
+#[derive(Clone, Debug)]
+pub struct Storm {
+    /// Entries that end within one second.
+    pub entries: u64,
+    /// Bytes of each body.
+    pub value_bytes: usize,
+    /// How long before their ends they are begun, at most.
+    pub retention: Duration,
+    /// A worker on each.
+    pub cores: Vec<usize>,
+    /// Who ticks.
+    pub ticking: Ticking,
+}
+
+struct Scene {
+    store: Store,
+    workload: Workload,
+    ticking: Ticking,
+    stop: AtomicBool,
+    /// Keys that the workers added.
+    added: AtomicU64,
+}
+
+/// Runs the workers twice, without and with a storm.
+///
+/// # Errors
+/// The store does not start, or an answer is wrong.
+pub fn run(storm: &Storm) -> Result<Findings, Fault> {
+    let mut findings = Findings::default();
+    let workers = storm.cores.len();
+    findings.report.setting("entries that end within one second", storm.entries);
+    findings.report.setting("value bytes", storm.value_bytes);
+    findings.report.setting("workers, each on a core", workers);
+    findings.report.setting(
+        "ticks",
+        match storm.ticking {
+            Ticking::Thread => "by a thread of their own",
+            Ticking::Worker => "by the first worker",
+        },
+    );
+    let memory = (storm.entries * 2 + STORED) * (storm.value_bytes as u64 + 640) + (1 << 30);
+    let config =
+        with_max_entries(StoreConfig::with_memory(memory), Some(storm.entries * 3 + STORED));
+    let store = Store::new(config, Arc::new(BootClock::new()))?;
+    let ticker = match storm.ticking {
+        Ticking::Thread => Some(Ticker::start(&store)?),
+        Ticking::Worker => None,
+    };
+    let workload =
+        Workload { entries: STORED, value_bytes: storm.value_bytes, distance: 0, seed: 17 };
+    let scene = Scene {
+        store,
+        workload,
+        ticking: storm.ticking,
+        stop: AtomicBool::new(false),
+        added: AtomicU64::new(0),
+    };
+    for number in 0..STORED {
+        scene.store_one(number, Begin::RETENTION_DEFAULT)?;
+    }
+    let used_before = scene.store.stats().memory_used_bytes;
+    let resident_before = process::resident_bytes()?;
+
+    // As long as the other part takes if all is well.
+    let calm_for = BEFORE + STORM + Duration::from_secs(2) + AFTER;
+    let (calm, ()) = scene.work(storm, || {
+        thread::sleep(calm_for);
+        Ok(())
+    })?;
+    let added_calm = scene.added.load(Relaxed);
+
+    let first_end = scene.store.now().after(Millis::covering(storm.retention));
+    scene.fill(storm, first_end)?;
+    let full = scene.store.stats();
+    let resident_full = process::resident_bytes()?;
+    let start = first_end.since(Timestamp::ZERO.after(Millis::covering(BEFORE)));
+    let lead = Timestamp::from_millis(start.get()).since(scene.store.now());
+    findings.expect(lead > Millis::ZERO, || "the fill took longer than the retention".to_owned());
+    thread::sleep(lead.as_duration());
+    scene.stop.store(false, Relaxed);
+    let before = full.expired;
+    let (stormy, back) = scene.work(storm, || scene.watch(storm, first_end, before))?;
+
+    let stats = scene.store.stats();
+    findings.expect(stats.expired == storm.entries, || {
+        format!("{} entries ended, {} are counted", storm.entries, stats.expired)
+    });
+    let lasting = STORED + scene.added.load(Relaxed);
+    findings.expect(stats.entries == lasting, || {
+        format!("{} entries are held, {lasting} should be", stats.entries)
+    });
+    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    findings.note("memory back after the last end", "s", back.as_secs_f64());
+    let allowed = overhang(storm.retention);
+    findings.note("of that, overhang allowed", "s", allowed.as_secs_f64());
+    for (name, charged, resident) in [
+        ("before", used_before, resident_before),
+        ("full", full.memory_used_bytes, resident_full),
+        ("afterwards", stats.memory_used_bytes, process::resident_bytes()?),
+    ] {
+        findings.note(format!("memory charged, {name}"), "MiB", mebibytes(charged));
+        findings.note(format!("memory resident, {name}"), "MiB", mebibytes(resident));
+    }
+    findings.note("keys added by the workers, calm", "keys", added_calm as f64);
+    findings.note("keys added by the workers, both", "keys", (lasting - STORED) as f64);
+    let micros = |nanos: u64| nanos as f64 / 1e3;
+    for (name, latencies) in [("calm", &calm), ("storm", &stormy)] {
+        findings.note(format!("{name}: operations"), "operations", latencies.len() as f64);
+        for (quantile, label) in [(0.5, "p50"), (0.999, "p99.9"), (0.9999, "p99.99")] {
+            let nanos = latencies.value_at_quantile(quantile);
+            findings.note(format!("{name}: {label}"), "µs", micros(nanos));
+        }
+        findings.note(format!("{name}: worst"), "µs", micros(latencies.max()));
+    }
+    findings.note("added stall, worst", "µs", micros(stormy.max()) - micros(calm.max()));
+    drop(ticker);
+    Ok(findings)
+}
+
+/// How much later than its end an entry's memory may be due, since ends are grouped.
+fn overhang(retention: Duration) -> Duration {
+    Duration::from_secs(1).max(retention / 20)
+}
+
+impl Scene {
+    /// Fills the storm: entry `i` of `n` ends `i / n` of a second after the first.
+    fn fill(&self, storm: &Storm, first_end: Timestamp) -> Result<(), Fault> {
+        let spread = Millis::covering(STORM).get();
+        for index in 0..storm.entries {
+            let end = first_end.after(Millis::new(index * spread / storm.entries));
+            let now = self.store.now();
+            // Keys far from those that the workers use.
+            self.store_one((1 << 40) + index, now.until(end))?;
+        }
+        Ok(())
+    }
+
+    fn store_one(&self, number: u64, retention: Millis) -> Result<(), Fault> {
+        let token = self.begin(number, retention)?;
+        self.complete(number, token)
+    }
+
+    fn begin(&self, number: u64, retention: Millis) -> Result<Token, Fault> {
+        let key = self.workload.key(number);
+        let attempt = AttemptId::from_bytes(self.workload.attempt(number));
+        let mut begin = Begin::new(Fingerprint::None, attempt);
+        begin.retention = retention;
+        begin.lease = Millis::new(500);
+        begin.result_hint = Some(self.workload.value_bytes);
+        let answer = self.store.begin(identity(&key)?, &begin, |outcome| match outcome {
+            BeginOutcome::Acquired(acquired) => Ok(acquired.token),
+            other => Err(format!("a begin of a new key was answered {}", other.name())),
+        })?;
+        Ok(answer.value?)
+    }
+
+    fn complete(&self, number: u64, token: Token) -> Result<(), Fault> {
+        let key = self.workload.key(number);
+        let value = self.workload.value(number);
+        let complete = Complete { token, result: ResultRef::of(201, &value), fingerprint: None };
+        match self.store.complete(identity(&key)?, &complete)?.value {
+            CompleteOutcome::Completed { not_kept: None } => Ok(()),
+            other => Err(format!("a complete was answered {}", other.name()).into()),
+        }
+    }
+
+    fn replay(&self, number: u64, copied: &mut Vec<u8>) -> Result<(), Fault> {
+        let key = self.workload.key(number);
+        let attempt = AttemptId::from_bytes(self.workload.attempt(number ^ (1 << 50)));
+        let begin = Begin::new(Fingerprint::None, attempt);
+        copied.clear();
+        let answer = self.store.begin(identity(&key)?, &begin, |outcome| match outcome {
+            BeginOutcome::Replay(replay) => {
+                if let Body::Kept(body) = replay.result.body {
+                    copied.extend_from_slice(body);
+                }
+                Ok(())
+            }
+            other => Err(format!("a begin of a stored key was answered {}", other.name())),
+        })?;
+        answer.value?;
+        if copied.len() == self.workload.value_bytes && copied.starts_with(&number.to_le_bytes()) {
+            Ok(())
+        } else {
+            Err("a replay differs from what was stored".into())
+        }
+    }
+
+    /// Has every worker work until `while_they_work` is done.
+    fn work<T>(
+        &self,
+        storm: &Storm,
+        while_they_work: impl FnOnce() -> Result<T, Fault>,
+    ) -> Result<(Histogram<u64>, T), Fault> {
+        self.stop.store(false, Relaxed);
+        thread::scope(|scope| {
+            let workers: Vec<_> = storm
+                .cores
+                .iter()
+                .zip(0..)
+                .map(|(core, worker)| scope.spawn(move || self.worker(*core, worker)))
+                .collect();
+            let done = while_they_work();
+            self.stop.store(true, Relaxed);
+            let mut all = latencies()?;
+            for worker in workers {
+                all.add(worker.join().map_err(|_| "a worker panicked")??)?;
+            }
+            Ok((all, done?))
+        })
+    }
+
+    fn worker(&self, core: usize, worker: u64) -> Result<Histogram<u64>, Fault> {
+        cores::pin(core)?;
+        let ticks = self.ticking == Ticking::Worker && worker == 0;
+        let mut latencies = latencies()?;
+        let mut copied = Vec::with_capacity(self.workload.value_bytes);
+        let mut step = worker * STORED / 2;
+        while !self.stop.load(Relaxed) {
+            step += 1;
+            let started = Instant::now();
+            if ticks && step.is_multiple_of(TICK_EVERY) {
+                self.store.tick(self.store.now(), TICK_BUDGET);
+            }
+            let mut operations = 1;
+            if step.is_multiple_of(NEW_EVERY) {
+                let number = STORED + self.added.fetch_add(1, Relaxed);
+                self.store_one(number, Begin::RETENTION_DEFAULT)?;
+                operations = 2;
+            } else {
+                self.replay(self.workload.shuffled(step % STORED), &mut copied)?;
+            }
+            let nanos = u64::try_from(started.elapsed().as_nanos())? / operations;
+            latencies.record(nanos.max(1))?;
+        }
+        Ok(latencies)
+    }
+
+    /// Waits until all that ended is gone. Returns how long after the last end that was.
+    fn watch(&self, storm: &Storm, first_end: Timestamp, before: u64) -> Result<Duration, Fault> {
+        let last_end = first_end.after(Millis::covering(STORM));
+        let started = Instant::now();
+        while self.store.stats().expired - before < storm.entries {
+            if started.elapsed() > PATIENCE + storm.retention {
+                let gone = self.store.stats().expired - before;
+                return Err(format!("{gone} of {} entries are gone", storm.entries).into());
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        let back = last_end.until(self.store.now()).as_duration();
+        thread::sleep(AFTER);
+        Ok(back)
+    }
+}
+
+fn identity(key: &[u8; 36]) -> Result<Identity<'_>, Fault> {
+    Ok(Identity::new("default", b"", key)?)
+}
+
+/// Latencies from 1 ns to a minute, three digits.
+fn latencies() -> Result<Histogram<u64>, Fault> {
+    Ok(Histogram::new_with_bounds(1, 60_000_000_000, 3)?)
+}
