@@ -23,6 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("onceward-server", &["onceward-core", "onceward", "onceward-proto"]),
     ("onceward-client", &["onceward-core", "onceward", "onceward-proto"]),
     ("onceward-bench", &["onceward-core", "onceward", "onceward-proto", "onceward-client"]),
+    ("onceward-bench-rivals", &["onceward-bench"]),
     (
         "onceward-cli",
         &["onceward-core", "onceward", "onceward-server", "onceward-client", "onceward-bench"],

@@ -1,0 +1,20 @@
+//! The engine benchmark: Onceward beside other systems that do the nearest thing.
+//!
+//! A crate of its own, because heavy dependencies end here: nothing else in the workspace builds
+//! what the rivals need. Workloads and our own measures are in `onceward_bench::engine`; here are
+//! the [`rivals`], the machine's [`floors`], the order of processes ([`comparison`]), and what
+//! becomes of figures: [`bars`], [`table`], [`plot`].
+#![forbid(unsafe_code)]
+
+pub mod bars;
+mod command;
+pub mod comparison;
+pub mod floors;
+mod measures;
+pub mod plot;
+pub mod rivals;
+mod smoke;
+pub mod table;
+pub mod task;
+
+pub use command::main;
