@@ -124,14 +124,16 @@ fn one_thread(group: &Group) -> Vec<Bar> {
 }
 
 fn two_threads(one: &Group, two: &Group) -> Vec<Bar> {
-    let distance = two.median(OWN, task::DISTANCE).unwrap_or(f64::INFINITY);
-    let doubt = (distance > cores::NEAR_NANOS_MAX).then(|| format!("cores far: {distance:.0} ns"));
-    let row = |figure: &&str| {
+    let row = |(figure, distance): &(&str, &str)| {
         let got = one.median(OWN, figure)? / two.median(OWN, figure)?;
         let what = format!("rate of two threads / one, {figure}, {}", at(two));
-        Some(Bar { what, got, bound: 1.8, at_least: true, doubt: doubt.clone() })
+        let distance = two.median(OWN, distance).unwrap_or(f64::INFINITY);
+        let far = distance > cores::NEAR_NANOS_MAX;
+        let doubt = far.then(|| format!("cores far: {distance:.0} ns"));
+        Some(Bar { what, got, bound: 1.8, at_least: true, doubt })
     };
-    [figures::BOTH, figures::REPLAY].iter().filter_map(row).collect()
+    let figures = [(figures::BOTH, task::DISTANCE_FILL), (figures::REPLAY, task::DISTANCE_REPLAY)];
+    figures.iter().filter_map(row).collect()
 }
 
 #[cfg(test)]

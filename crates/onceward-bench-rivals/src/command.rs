@@ -10,7 +10,7 @@ use onceward_bench::engine::Fault;
 use crate::comparison::{self, Comparison, Scope};
 use crate::measures::{self, Measure};
 use crate::rivals::SystemName;
-use crate::task::{CHILD, Task, ValueChoice};
+use crate::task::{CHILD, Errand, ValueChoice};
 use crate::{plot, smoke, table};
 
 #[derive(Debug, Parser)]
@@ -49,7 +49,7 @@ enum Part {
         to: PathBuf,
     },
     #[command(name = CHILD, hide = true)]
-    Child { task: String },
+    Child { errand: String },
 }
 
 #[derive(Args, Debug)]
@@ -97,6 +97,9 @@ struct CompareArgs {
     /// How long a process with two threads waits for near cores, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     gate: u64,
+    /// How often a run of two threads is repeated whose cores moved apart
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    far_retries: u16,
     /// Writes raw figures and facts of the machine
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -165,6 +168,7 @@ impl CompareArgs {
             presized: !self.rivals_grow,
             memory_bytes_max: (self.memory_max * f64::from(1 << 30)) as u64,
             patience: Duration::from_secs(self.gate),
+            far_retries: usize::from(self.far_retries),
             window: self.window,
         };
         Ok((scope, skipped))
@@ -237,11 +241,7 @@ fn run(command: Command) -> Result<(), Fault> {
                 .map_err(|error| format!("{}: {error}", from.display()))?;
             plot::write(&comparison, &to)
         }
-        Some(Part::Child { task }) => {
-            let task: Task = serde_json::from_str(&task)?;
-            serde_json::to_writer(std::io::stdout(), &task.run()?)?;
-            Ok(())
-        }
+        Some(Part::Child { errand }) => serde_json::from_str::<Errand>(&errand)?.run(),
     }
 }
 

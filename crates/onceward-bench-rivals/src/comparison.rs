@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use onceward_bench::Report;
 use onceward_bench::engine::process::{Machine, available_bytes};
 use onceward_bench::engine::{Fault, OwnSettings, Values, cores, phases};
+use onceward_bench::{Measurement, Report};
 use serde::{Deserialize, Serialize};
 
 use crate::floors::FloorPlan;
 use crate::rivals::{RivalSettings, SystemName};
-use crate::task::{Kind, Task, ValueChoice};
+use crate::task::{self, Errand, Kind, Task, ValueChoice};
 
 /// Entries that ours is sized for beyond those that come, as one would.
 const SPARE_PART: f64 = 1.1;
@@ -43,6 +43,8 @@ pub struct Scope {
     pub memory_bytes_max: u64,
     /// How long each process waits for near cores.
     pub patience: Duration,
+    /// How often a run is repeated whose cores moved apart.
+    pub far_retries: usize,
     /// Begins between a key's begin and its complete; `None` takes a million, or half the entries.
     pub window: Option<u64>,
 }
@@ -161,7 +163,8 @@ pub fn run(scope: &Scope) -> Result<Comparison, Fault> {
                 await_memory(need)?;
                 let (plan, patience) = (plan.clone(), scope.patience);
                 let task = Task { kind, plan, values: choice.clone(), patience };
-                let found = task.run_apart().map_err(|fault| format!("{name}: {fault}"))?;
+                let found =
+                    nearest(task, scope.far_retries).map_err(|fault| format!("{name}: {fault}"))?;
                 match system {
                     Some(system) => {
                         group.systems.entry(system.name().to_owned()).or_default().add_run(found);
@@ -173,6 +176,27 @@ pub fn run(scope: &Scope) -> Result<Comparison, Fault> {
         comparison.groups.push(group);
     }
     Ok(comparison)
+}
+
+/// Runs a task, again if its cores moved apart. Returns what the run with the nearest cores found.
+fn nearest(task: Task, retries: usize) -> Result<Vec<Measurement>, Fault> {
+    let errand = Errand::Measure(task);
+    let far = |found: &[Measurement]| {
+        let distances = [task::DISTANCE_FILL, task::DISTANCE_REPLAY];
+        let distances = found.iter().filter(|found| distances.contains(&found.name.as_str()));
+        distances.map(|distance| distance.value).fold(0.0, f64::max)
+    };
+    let mut best: Vec<Measurement> = errand.run_apart()?;
+    for _ in 0..retries {
+        if far(&best) <= cores::NEAR_NANOS_MAX {
+            break;
+        }
+        let again: Vec<Measurement> = errand.run_apart()?;
+        if far(&again) < far(&best) {
+            best = again;
+        }
+    }
+    Ok(best)
 }
 
 /// Fills every system, ours with and without knowing the number of entries, for its memory only.
@@ -201,7 +225,9 @@ pub fn run_memory(scope: &Scope, entries: u64) -> Result<Comparison, Fault> {
                     await_memory(need)?;
                     let (plan, values) = (plan.clone(), choice.clone());
                     let task = Task { kind, plan, values, patience: Duration::ZERO };
-                    let found = task.run_apart().map_err(|fault| format!("{name}: {fault}"))?;
+                    let found = Errand::Measure(task)
+                        .run_apart()
+                        .map_err(|fault| format!("{name}: {fault}"))?;
                     group.systems.entry(name).or_default().add_run(found);
                 }
             }

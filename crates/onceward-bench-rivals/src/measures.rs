@@ -10,12 +10,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use onceward_bench::engine::churn::{self, Churn};
 use onceward_bench::engine::full::{self, Full};
 use onceward_bench::engine::process::Machine;
-use onceward_bench::engine::storm::{self, Storm, Ticking};
+use onceward_bench::engine::storm::{Storm, Ticking};
 use onceward_bench::engine::waiters::{self, Crowd};
 use onceward_bench::engine::{Fault, Findings, collide, cores};
 use serde::Serialize;
 
 use crate::command::{count, write_json};
+use crate::task::Errand;
 
 /// One measure.
 #[derive(Debug, Subcommand)]
@@ -155,7 +156,7 @@ pub(crate) fn find(measure: &Measure) -> Result<Vec<Findings>, Fault> {
                 let mut all = Findings::default();
                 for run in 1..=common.runs {
                     eprintln!("run {run} of {}: ticks by {ticking:?}", common.runs);
-                    all.take(storm::run(&storm)?);
+                    all.take(Errand::Storm(storm.clone()).run_apart()?);
                 }
                 found.push(all);
             }

@@ -21,6 +21,7 @@ pub(crate) fn run() -> Result<(), Fault> {
         presized: true,
         memory_bytes_max: 1 << 30,
         patience: Duration::ZERO,
+        far_retries: 0,
         window: None,
     };
     let mut comparison = comparison::run(&scope)?;

@@ -63,7 +63,8 @@ fn figures_of(group: &Group) -> Table {
     header.extend(&systems);
     header.push("ours / dashmap");
     let mut table = plain(&header);
-    let own_figures = [task::BYTES_BEYOND, task::HUGE_PART, task::DISTANCE];
+    let distances = [task::DISTANCE_FILL, task::DISTANCE_REPLAY];
+    let own_figures = [task::BYTES_BEYOND, task::HUGE_PART, distances[0], distances[1]];
     for name in figures::FIGURES.iter().chain(&own_figures) {
         let found = |system: &&str| group.systems.get(*system)?.figure(name);
         let Some(unit) = systems.iter().find_map(found).map(|figure| figure.unit.clone()) else {
@@ -72,7 +73,7 @@ fn figures_of(group: &Group) -> Table {
         let mut row = vec![format!("{name}, {unit}")];
         row.extend(systems.iter().map(|system| found(system).map_or_else(dash, cell)));
         let ratio = group.median(own, name).zip(group.median(rival, name));
-        let ratio = ratio.filter(|_| unit == "ns" && *name != task::DISTANCE);
+        let ratio = ratio.filter(|_| unit == "ns" && !distances.contains(name));
         row.push(ratio.map_or_else(dash, |(own, rival)| format!("{:.2}", own / rival)));
         table.add_row(row);
     }

@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use onceward_bench::Measurement;
+use onceward_bench::engine::storm::{self, Storm};
 use onceward_bench::engine::{Fault, OwnSettings, OwnStore, Values, cores, phases};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::floors::{self, FloorPlan};
@@ -18,8 +20,10 @@ pub const CHILD: &str = "child";
 pub const HUGE_PART: &str = "memory in huge pages";
 /// Memory beyond keys and values.
 pub const BYTES_BEYOND: &str = "bytes per entry beyond key and value";
-/// The farthest that the two cores were from each other.
-pub const DISTANCE: &str = "core distance, one way, most";
+/// How far the two cores were from each other around the fill.
+pub const DISTANCE_FILL: &str = "core distance at begin + complete";
+/// How far the two cores were from each other around the replays.
+pub const DISTANCE_REPLAY: &str = "core distance at replay";
 /// What making keys, orders and values costs.
 pub const OVERHEAD: &str = "keys, order and values alone";
 
@@ -73,12 +77,21 @@ pub enum Kind {
     Floors(FloorPlan),
 }
 
-impl Task {
-    /// Runs it in a process of its own.
+/// What a process of its own is started for.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub enum Errand {
+    /// Figures of one system.
+    Measure(Task),
+    /// Very many ends at once.
+    Storm(Storm),
+}
+
+impl Errand {
+    /// Runs it in a process of its own and reads what that printed.
     ///
     /// # Errors
     /// What that process wrote to its standard error.
-    pub fn run_apart(&self) -> Result<Vec<Measurement>, Fault> {
+    pub fn run_apart<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         let output = Command::new(std::env::current_exe()?)
             .arg(CHILD)
             .arg(serde_json::to_string(self)?)
@@ -91,6 +104,21 @@ impl Task {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
+    /// Runs it here and prints what it found.
+    ///
+    /// # Errors
+    /// A wrong answer, or a machine that lacks something.
+    pub fn run(&self) -> Result<(), Fault> {
+        let stdout = std::io::stdout();
+        match self {
+            Self::Measure(task) => serde_json::to_writer(stdout, &task.run()?)?,
+            Self::Storm(storm) => serde_json::to_writer(stdout, &storm::run(storm)?)?,
+        }
+        Ok(())
+    }
+}
+
+impl Task {
     /// Runs it here.
     ///
     /// # Errors
@@ -124,8 +152,11 @@ impl Task {
         let mut found = measured.values;
         found.push(Measurement::new(HUGE_PART, "%", 100.0 * measured.huge_part));
         if plan.cores.len() > 1 {
-            let distance = measured.distances.iter().copied().fold(0.0, f64::max);
-            found.push(Measurement::new(DISTANCE, "ns", distance));
+            for (name, distance) in
+                [DISTANCE_FILL, DISTANCE_REPLAY].into_iter().zip(measured.distances)
+            {
+                found.push(Measurement::new(name, "ns", distance));
+            }
         }
         Ok(found)
     }

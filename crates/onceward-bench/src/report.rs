@@ -100,8 +100,11 @@ impl fmt::Display for Report {
         for figure in &self.figures {
             let (low, high) = figure.spread();
             let median = figure.median().unwrap_or(f64::NAN);
-            let unit = &figure.unit;
-            writeln!(f, "{:<60} {median:>12.1} {low:>12.1} {high:>12.1}  {unit}", figure.name)?;
+            // A ratio needs its hundredths, a count of bytes does not.
+            let decimals = if high < 10.0 { 3 } else { 1 };
+            let (name, unit) = (&figure.name, &figure.unit);
+            write!(f, "{name:<60} {median:>12.decimals$} ")?;
+            writeln!(f, "{low:>12.decimals$} {high:>12.decimals$}  {unit}")?;
         }
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! What a measure found: figures, and what was wrong.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::report::{Measurement, Report};
 
 /// Figures of one run, and every count, byte or bound that was wrong. Timings are never wrong.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Findings {
     /// Settings and figures.
     pub report: Report,

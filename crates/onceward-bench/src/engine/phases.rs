@@ -104,8 +104,9 @@ pub struct Measured {
     pub huge_part: f64,
     /// Bytes that the process grew by, per entry, once filled.
     pub grown_each: f64,
-    /// Distances of the first two cores before each phase, in nanoseconds.
-    pub distances: Vec<f64>,
+    /// How far the first two cores were from each other around the fill and around the replays, in
+    /// nanoseconds; zero with one thread.
+    pub distances: [f64; 2],
 }
 
 /// Runs all phases on a system that `make` builds empty.
@@ -122,9 +123,9 @@ pub fn measure<S: System>(
     let before = process::resident_bytes()?;
     let system = &make()?;
 
-    let filled = run(&mut measured, plan, &mut lanes, |lane| fill(plan, values, system, lane))?;
-    let duplicates = run(&mut measured, plan, &mut lanes, |lane| duplicates(plan, system, lane))?;
-    let drained = run(&mut measured, plan, &mut lanes, |lane| drain(plan, values, system, lane))?;
+    let filled = run(plan, &mut lanes, |lane| fill(plan, values, system, lane))?;
+    let duplicates = run(plan, &mut lanes, |lane| duplicates(plan, system, lane))?;
+    let drained = run(plan, &mut lanes, |lane| drain(plan, values, system, lane))?;
     let [begins, completes] = split(&filled);
     let begin = begins / plan.entries as f64;
     let complete = (completes + drained.wall_nanos) / plan.entries as f64;
@@ -140,11 +141,11 @@ pub fn measure<S: System>(
     note(COMPLETE, complete);
     note(BOTH, begin + complete);
     note(DUPLICATE, duplicates.nanos_each());
-    let replays = run(&mut measured, plan, &mut lanes, |lane| replays(plan, values, system, lane))?;
-    let gets = run(&mut measured, plan, &mut lanes, |lane| gets(plan, values, system, lane))?;
-    let batched = run(&mut measured, plan, &mut lanes, |lane| batches(plan, values, system, lane))?;
-    let again =
-        run(&mut measured, plan, &mut lanes, |lane| replay_batches(plan, values, system, lane))?;
+    let replays = run(plan, &mut lanes, |lane| replays(plan, values, system, lane))?;
+    measured.distances = [filled.distance, replays.distance];
+    let gets = run(plan, &mut lanes, |lane| gets(plan, values, system, lane))?;
+    let batched = run(plan, &mut lanes, |lane| batches(plan, values, system, lane))?;
+    let again = run(plan, &mut lanes, |lane| replay_batches(plan, values, system, lane))?;
     let mut note = |name: &str, nanos: f64| {
         measured.values.push(Measurement::new(name, "ns", nanos));
     };
@@ -176,12 +177,11 @@ pub fn measure_memory<S: System>(
     values: &Values,
     make: impl FnOnce() -> Result<S, Fault>,
 ) -> Result<f64, Fault> {
-    let mut measured = Measured::default();
     let mut lanes = lanes(plan);
     let before = process::resident_bytes()?;
     let system = &make()?;
-    run(&mut measured, plan, &mut lanes, |lane| fill(plan, values, system, lane))?;
-    run(&mut measured, plan, &mut lanes, |lane| drain(plan, values, system, lane))?;
+    run(plan, &mut lanes, |lane| fill(plan, values, system, lane))?;
+    run(plan, &mut lanes, |lane| drain(plan, values, system, lane))?;
     let grown = process::resident_bytes()? as f64 - before as f64 - token_bytes(&lanes);
     Ok(grown / plan.entries as f64)
 }
@@ -206,9 +206,12 @@ fn lanes<T: Copy>(plan: &Plan) -> Vec<Lane<T>> {
 }
 
 /// What all threads took together.
+#[derive(Default)]
 struct Phase {
     wall_nanos: f64,
     operations: u64,
+    /// The greater of the distances between the first two cores before and after.
+    distance: f64,
     /// Sums over the threads of two kinds of blocks, where a phase has two.
     parts: [Duration; 2],
 }
@@ -229,16 +232,17 @@ fn split(phase: &Phase) -> [f64; 2] {
 type Done = (u64, [Duration; 2]);
 
 fn run<T: Copy + Send>(
-    measured: &mut Measured,
     plan: &Plan,
     lanes: &mut [Lane<T>],
     work: impl Fn(&mut Lane<T>) -> Result<Done, Fault> + Sync,
 ) -> Result<Phase, Fault> {
-    if let [one, other, ..] = plan.cores[..] {
-        measured.distances.push(cores::distance_nanos(one, other)?);
-    }
+    let distance = || match plan.cores[..] {
+        [one, other, ..] => cores::distance_nanos(one, other),
+        _ => Ok(0.0),
+    };
+    let before = distance()?;
     let (start, work) = (&Barrier::new(lanes.len()), &work);
-    thread::scope(|scope| {
+    let mut phase = thread::scope(|scope| -> Result<Phase, Fault> {
         let threads: Vec<_> = lanes
             .iter_mut()
             .map(|lane| {
@@ -252,7 +256,7 @@ fn run<T: Copy + Send>(
                 })
             })
             .collect();
-        let mut phase = Phase { wall_nanos: 0.0, operations: 0, parts: [Duration::ZERO; 2] };
+        let mut phase = Phase { distance: before, ..Phase::default() };
         let mut spans = Vec::new();
         for thread in threads {
             let (from, to, (operations, parts)) =
@@ -267,7 +271,9 @@ fn run<T: Copy + Send>(
         let wall = first.zip(last).map_or(Duration::ZERO, |(first, last)| last - first);
         phase.wall_nanos = wall.as_nanos() as f64;
         Ok(phase)
-    })
+    })?;
+    phase.distance = phase.distance.max(distance()?);
+    Ok(phase)
 }
 
 fn fill<S: System>(

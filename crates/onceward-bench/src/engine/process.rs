@@ -41,6 +41,17 @@ fn kilobytes(text: &str, name: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// Nanoseconds for which the calling thread was ready to run and had no core, since it began. The
+/// host's own interruptions are not in it.
+///
+/// # Errors
+/// The kernel has no `/proc`, or does not count.
+pub fn thread_wait_nanos() -> Result<u64, Fault> {
+    let path = "/proc/thread-self/schedstat";
+    let text = read(path)?;
+    Ok(text.split_whitespace().nth(1).ok_or("schedstat has no second figure")?.parse()?)
+}
+
 /// Processes ready to run, averaged over the last minute.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use onceward_core::{
     AttemptId, Begin, BeginOutcome, Body, Complete, CompleteOutcome, Fingerprint, Identity, Millis,
     ResultRef, Timestamp, Token,
 };
+use serde::{Deserialize, Serialize};
 
 use super::cores;
 use super::findings::Findings;
@@ -35,9 +36,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const AFTER: Duration = Duration::from_millis(500);
 const TICK_BUDGET: usize = 2_048;
 const TICK_EVERY: u64 = 64;
+/// Operations that take longer are looked into: was it the store, or had the thread no core?
+const SLOW: Duration = Duration::from_micros(100);
+/// Operations between two looks at how long the thread had no core.
+const WAIT_LOOKED_EVERY: u64 = 256;
 
 /// Who calls the store's `tick`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Ticking {
     /// The store's own ticker: a third thread on the workers' cores.
     Thread,
@@ -47,7 +52,7 @@ pub enum Ticking {
 }
 
 /// Size of the storm.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Storm {
     /// Entries that end within one second.
     pub entries: u64,
@@ -153,17 +158,39 @@ pub fn run(storm: &Storm) -> Result<Findings, Fault> {
     findings.note("keys added by the workers, calm", "keys", added_calm as f64);
     findings.note("keys added by the workers, both", "keys", (lasting - STORED) as f64);
     let micros = |nanos: u64| nanos as f64 / 1e3;
-    for (name, latencies) in [("calm", &calm), ("storm", &stormy)] {
+    for (name, worked) in [("calm", &calm), ("storm", &stormy)] {
+        let latencies = &worked.latencies;
         findings.note(format!("{name}: operations"), "operations", latencies.len() as f64);
         for (quantile, label) in [(0.5, "p50"), (0.999, "p99.9"), (0.9999, "p99.99")] {
             let nanos = latencies.value_at_quantile(quantile);
             findings.note(format!("{name}: {label}"), "µs", micros(nanos));
         }
         findings.note(format!("{name}: worst"), "µs", micros(latencies.max()));
+        findings.note(format!("{name}: worst on a core"), "µs", micros(worked.on_core_worst));
     }
-    findings.note("added stall, worst", "µs", micros(stormy.max()) - micros(calm.max()));
+    let added = |storm: u64, calm: u64| micros(storm) - micros(calm);
+    let worst = added(stormy.latencies.max(), calm.latencies.max());
+    findings.note("added stall, worst", "µs", worst);
+    let on_core = added(stormy.on_core_worst, calm.on_core_worst);
+    findings.note("added stall, worst on a core", "µs", on_core);
     drop(ticker);
     Ok(findings)
+}
+
+/// What workers saw.
+struct Worked {
+    /// Nanoseconds from 1 to a minute, three digits.
+    latencies: Histogram<u64>,
+    /// The longest operation in nanoseconds, less the time for which its thread was ready and had
+    /// no core: with a thread that ticks there are more threads than cores.
+    on_core_worst: u64,
+}
+
+impl Worked {
+    fn new() -> Result<Self, Fault> {
+        let latencies = Histogram::new_with_bounds(1, 60_000_000_000, 3)?;
+        Ok(Self { latencies, on_core_worst: 0 })
+    }
 }
 
 /// How much later than its end an entry's memory may be due, since ends are grouped.
@@ -240,7 +267,7 @@ impl Scene {
         &self,
         storm: &Storm,
         while_they_work: impl FnOnce() -> Result<T, Fault>,
-    ) -> Result<(Histogram<u64>, T), Fault> {
+    ) -> Result<(Worked, T), Fault> {
         self.stop.store(false, Relaxed);
         thread::scope(|scope| {
             let workers: Vec<_> = storm
@@ -251,18 +278,21 @@ impl Scene {
                 .collect();
             let done = while_they_work();
             self.stop.store(true, Relaxed);
-            let mut all = latencies()?;
+            let mut all = Worked::new()?;
             for worker in workers {
-                all.add(worker.join().map_err(|_| "a worker panicked")??)?;
+                let worked = worker.join().map_err(|_| "a worker panicked")??;
+                all.latencies.add(worked.latencies)?;
+                all.on_core_worst = all.on_core_worst.max(worked.on_core_worst);
             }
             Ok((all, done?))
         })
     }
 
-    fn worker(&self, core: usize, worker: u64) -> Result<Histogram<u64>, Fault> {
+    fn worker(&self, core: usize, worker: u64) -> Result<Worked, Fault> {
         cores::pin(core)?;
         let ticks = self.ticking == Ticking::Worker && worker == 0;
-        let mut latencies = latencies()?;
+        let mut worked = Worked::new()?;
+        let mut waited = process::thread_wait_nanos()?;
         let mut copied = Vec::with_capacity(self.workload.value_bytes);
         let mut step = worker * STORED / 2;
         while !self.stop.load(Relaxed) {
@@ -279,10 +309,16 @@ impl Scene {
             } else {
                 self.replay(self.workload.shuffled(step % STORED), &mut copied)?;
             }
-            let nanos = u64::try_from(started.elapsed().as_nanos())? / operations;
-            latencies.record(nanos.max(1))?;
+            let took = started.elapsed();
+            let nanos = u64::try_from(took.as_nanos())?;
+            worked.latencies.record((nanos / operations).max(1))?;
+            if took > SLOW || step.is_multiple_of(WAIT_LOOKED_EVERY) {
+                let now = process::thread_wait_nanos()?;
+                worked.on_core_worst = worked.on_core_worst.max(nanos.saturating_sub(now - waited));
+                waited = now;
+            }
         }
-        Ok(latencies)
+        Ok(worked)
     }
 
     /// Waits until all that ended is gone. Returns how long after the last end that was.
@@ -304,9 +340,4 @@ impl Scene {
 
 fn identity(key: &[u8; 36]) -> Result<Identity<'_>, Fault> {
     Ok(Identity::new("default", b"", key)?)
-}
-
-/// Latencies from 1 ns to a minute, three digits.
-fn latencies() -> Result<Histogram<u64>, Fault> {
-    Ok(Histogram::new_with_bounds(1, 60_000_000_000, 3)?)
 }
