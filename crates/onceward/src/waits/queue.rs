@@ -41,6 +41,8 @@ pub(super) struct Queue {
     ends: BTreeSet<(Timestamp, u64)>,
     /// When the entry changes by itself: its lease or its retention ends.
     change_at: Timestamp,
+    /// When everybody was last judged anew: what stands was made then, or looked at.
+    judged_at: Timestamp,
 }
 
 impl Queue {
@@ -53,6 +55,7 @@ impl Queue {
             waiters: BTreeMap::new(),
             ends: BTreeSet::new(),
             change_at: Timestamp::MAX,
+            judged_at: Timestamp::ZERO,
         }
     }
 
@@ -161,7 +164,10 @@ impl Queue {
         };
         self.ends.remove(&(at, number));
         engine.counters.waiters.less(1);
-        // Judged as of its end: what changed after that instant is not its business.
+        // Judged as of its end: what changed after that instant is not its business. But a late
+        // tick may have let a rival acquire before it came to this wait; then what was there at
+        // the end is gone, and what stands is judged as of when it came.
+        let at = at.max(self.judged_at);
         let (held, effect) = (Held::Nothing, Effect::None);
         let reply = match &waiter.ask {
             Ask::Begin(request) => engine
@@ -194,6 +200,7 @@ impl Queue {
     /// Judges everybody anew, first come first. A change makes at most one acquisition; the rest
     /// are judged after it (S10).
     pub(super) fn judge_all(&mut self, engine: &Engine, now: Timestamp, aftermath: &mut Aftermath) {
+        self.judged_at = now;
         let id = hashed(&self.identity, &self.image, self.hash);
         let ends = &mut self.ends;
         self.waiters.retain(|&number, waiter| {
