@@ -24,6 +24,7 @@ pub struct Generator {
     granted: Vec<(u32, Token)>,
     begins: BTreeMap<(u32, u32), Begin>,
     attempts_made: u64,
+    number: u8,
 }
 
 impl Generator {
@@ -38,7 +39,15 @@ impl Generator {
             granted: Vec::new(),
             begins: BTreeMap::new(),
             attempts_made: 0,
+            number: 0,
         }
+    }
+
+    /// The same, making attempt ids that no generator of another number makes.
+    #[must_use]
+    pub const fn numbered(mut self, number: u8) -> Self {
+        self.number = number;
+        self
     }
 
     /// The next step of a run that has brought `model` to where it stands.
@@ -48,7 +57,9 @@ impl Generator {
         }
         let caller = self.random.within(0..u64::from(self.callers)) as u32;
         let identity = self.random.within(0..u64::from(self.identities)) as u32;
-        let operation = self.operation(caller, identity, model);
+        let ended: Vec<_> =
+            model.ended_attempts().filter(|&(of, _)| of == identity).map(|(_, id)| id).collect();
+        let operation = self.operation(caller, identity, model.glimpse(identity), &ended);
         Step::Ask { caller, identity, operation }
     }
 
@@ -59,7 +70,8 @@ impl Generator {
         }
     }
 
-    fn instant(&mut self, model: &Model) -> Timestamp {
+    /// An instant that the clock may move to: no earlier than the model's.
+    pub fn instant(&mut self, model: &Model) -> Timestamp {
         let now = model.now();
         let deadlines = model.deadlines();
         let aim = match self.random.pick(&deadlines) {
@@ -74,10 +86,17 @@ impl Generator {
         now.max(Timestamp::from_millis(aim))
     }
 
-    fn operation(&mut self, caller: u32, identity: u32, model: &Model) -> Operation {
-        let held = model.glimpse(identity);
+    /// What a caller asks who takes `held` for the identity's state, and `ended` for attempts
+    /// that have ended.
+    pub fn operation(
+        &mut self,
+        caller: u32,
+        identity: u32,
+        held: Option<Glimpse>,
+        ended: &[AttemptId],
+    ) -> Operation {
         match self.random.within(0..100) {
-            0..35 => Operation::Begin(self.begin(caller, identity, held, model)),
+            0..35 => Operation::Begin(self.begin(caller, identity, held, ended)),
             35..47 => Operation::Complete {
                 token: self.token(identity, held),
                 result: self.result(),
@@ -114,16 +133,20 @@ impl Generator {
         }
     }
 
-    fn begin(&mut self, caller: u32, identity: u32, held: Option<Glimpse>, model: &Model) -> Begin {
+    fn begin(
+        &mut self,
+        caller: u32,
+        identity: u32,
+        held: Option<Glimpse>,
+        ended: &[AttemptId],
+    ) -> Begin {
         let dice = self.random.within(0..100);
         if dice < 25
             && let Some(&repeated) = self.begins.get(&(caller, identity))
         {
             return repeated; // The reply was lost, or a duplicate was under way for long.
         }
-        let ended: Vec<_> =
-            model.ended_attempts().filter(|&(of, _)| of == identity).map(|(_, id)| id).collect();
-        let attempt_id = match (held, self.random.pick(&ended)) {
+        let attempt_id = match (held, self.random.pick(ended)) {
             (_, Some(&ended)) if (25..35).contains(&dice) => ended,
             (Some(held), _) if (35..50).contains(&dice) => held.token.attempt_id,
             (Some(_) | None, Some(_) | None) => self.new_attempt(identity),
@@ -150,6 +173,7 @@ impl Generator {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.attempts_made.to_le_bytes());
         bytes[8..12].copy_from_slice(&identity.to_le_bytes());
+        bytes[13] = self.number;
         bytes[12] = 1; // No attempt id is all zeros.
         AttemptId::from_bytes(bytes)
     }

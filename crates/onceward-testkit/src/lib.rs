@@ -7,6 +7,7 @@
 mod clock;
 mod fences;
 mod generator;
+mod history;
 mod model;
 mod operation;
 mod random;
@@ -17,6 +18,7 @@ mod watch;
 pub use clock::{ClockWouldGoBack, ManualClock};
 pub use fences::{Difference, FenceMap};
 pub use generator::Generator;
+pub use history::{Checker, Event, Happened, Impossible};
 pub use model::{Glimpse, Model};
 pub use operation::{Finding, Operation, Outcome, Request, Step};
 pub use random::{SplitMix64, seeds};

@@ -215,6 +215,22 @@ impl Outcome {
         }
     }
 
+    /// Whether the operation that was answered so may have changed the state: judged by the word
+    /// alone, so a repeat that changed nothing counts too.
+    #[must_use]
+    pub const fn may_have_changed_something(&self) -> bool {
+        matches!(
+            self,
+            Self::Begin(BeginOutcome::Acquired(_))
+                | Self::Complete(CompleteOutcome::Completed { .. })
+                | Self::Renew(RenewOutcome::Renewed { .. })
+                | Self::Abandon(AbandonOutcome::Abandoned)
+                | Self::Checkpoint(CheckpointOutcome::Saved { .. })
+                | Self::Resolve(ResolveOutcome::Resolved)
+                | Self::Forget(ForgetOutcome::Forgotten)
+        )
+    }
+
     /// The fence it shows, if any.
     #[must_use]
     pub const fn fence(&self) -> Option<Fence> {

@@ -143,7 +143,8 @@ impl fmt::Display for Named {
     }
 }
 
-struct Content<'a>(&'a StoredResult<Vec<u8>>);
+/// A result in a few words.
+pub(crate) struct Content<'a>(pub(crate) &'a StoredResult<Vec<u8>>);
 
 impl fmt::Display for Content<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

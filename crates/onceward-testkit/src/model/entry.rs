@@ -6,7 +6,7 @@ use onceward_core::{
 };
 
 /// One identity that is not absent. Instants in milliseconds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Entry {
     pub(super) fence: Fence,
     pub(super) attempt_id: AttemptId,
@@ -22,7 +22,7 @@ pub(super) struct Entry {
     pub(super) phase: Phase,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Phase {
     /// The owner's lease runs.
     Leased { lease_ends: u64 },
@@ -35,13 +35,28 @@ pub(super) enum Phase {
 }
 
 /// A result, as offered and as it is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Done {
     pub(super) at: u64,
     /// What the owner sent: what a repeat is compared with (S3).
     pub(super) offered: StoredResult<Vec<u8>>,
     /// What retries get (S12).
     pub(super) told: StoredResult<Vec<u8>>,
+    /// The store has not said yet whether it had room for the body.
+    pub(super) keeping_open: bool,
+}
+
+impl core::fmt::Display for Phase {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Leased { lease_ends } => write!(f, "leased until {lease_ends}"),
+            Self::Lapsed { since } => write!(f, "lapsed at {since}"),
+            Self::InDoubt { since } => write!(f, "in doubt since {since}"),
+            Self::Done(done) => {
+                write!(f, "completed at {} with {}", done.at, crate::trace::Content(&done.told))
+            }
+        }
+    }
 }
 
 impl Entry {
@@ -111,16 +126,41 @@ impl Entry {
         self.fingerprint == Fingerprint::Later && named.is_none()
     }
 
-    pub(super) fn store(&mut self, offered: &StoredResult<Vec<u8>>, body_max: usize, now: u64) {
-        let told = as_told(offered, body_max);
+    pub(super) fn store(
+        &mut self,
+        offered: &StoredResult<Vec<u8>>,
+        told: StoredResult<Vec<u8>>,
+        now: u64,
+    ) {
         self.checkpoint = None; // S19: checkpoints end with complete.
-        self.phase = Phase::Done(Done { at: now, offered: offered.clone(), told });
+        let done = Done { at: now, offered: offered.clone(), told, keeping_open: false };
+        self.phase = Phase::Done(done);
+    }
+
+    pub(super) fn leave_keeping_open(&mut self, open: bool) {
+        if let Phase::Done(done) = &mut self.phase {
+            done.keeping_open = open;
+        }
+    }
+
+    pub(super) fn settle_keeping(&mut self, lacked_room: bool, body_max: usize) {
+        if let Phase::Done(done) = &mut self.phase
+            && done.keeping_open
+        {
+            done.told = as_told(&done.offered, body_max, lacked_room);
+            done.keeping_open = false;
+        }
     }
 }
 
-/// S12: what is left of a result whose body is declined or too large.
-fn as_told(offered: &StoredResult<Vec<u8>>, body_max: usize) -> StoredResult<Vec<u8>> {
+/// S12: what is left of a result whose body is declined, too large, or had no room (S11).
+pub(super) fn as_told(
+    offered: &StoredResult<Vec<u8>>,
+    body_max: usize,
+    no_room: bool,
+) -> StoredResult<Vec<u8>> {
     let why = match &offered.body {
+        Body::Kept(bytes) if bytes.len() <= body_max && no_room => NotKept::Capacity,
         Body::Kept(bytes) if bytes.len() <= body_max => return offered.clone(),
         Body::Kept(_) => NotKept::TooLarge,
         Body::NotKept(_) => NotKept::Declined,

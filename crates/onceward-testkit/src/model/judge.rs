@@ -8,7 +8,7 @@ use onceward_core::{
 };
 
 use super::Model;
-use super::entry::{Entry, Phase};
+use super::entry::{Entry, Phase, as_told};
 use crate::operation::{Finding, Operation, Outcome, Request};
 
 /// S20: what breaks a limit changes nothing.
@@ -173,6 +173,7 @@ impl Model {
         fingerprint: Option<Digest>,
     ) -> CompleteOutcome {
         let (now, body_max) = (self.now, self.limits.result_bytes_max);
+        let no_room = self.lacks_room();
         let entry = match self.standing(identity, token) {
             Standing::Gone => return CompleteOutcome::Gone,
             Standing::Fenced => return CompleteOutcome::Fenced,
@@ -191,7 +192,7 @@ impl Model {
             return CompleteOutcome::NeedFingerprint;
         }
         entry.bind(fingerprint);
-        entry.store(result, body_max, now);
+        entry.store(result, as_told(result, body_max, no_room), now);
         let Phase::Done(done) = &entry.phase else { unreachable!("stored just now") };
         CompleteOutcome::Completed { not_kept: done.told.not_kept() }
     }
@@ -256,6 +257,7 @@ impl Model {
         ordinal: u32,
         bytes: &[u8],
     ) -> CheckpointOutcome {
+        let no_room = self.lacks_room();
         let entry = match self.standing(identity, token) {
             Standing::Gone => return CheckpointOutcome::Gone,
             Standing::Fenced => return CheckpointOutcome::Fenced,
@@ -272,6 +274,7 @@ impl Model {
             Some(held) if held.ordinal >= ordinal => {
                 CheckpointOutcome::Saved { ordinal: held.ordinal }
             }
+            Some(_) | None if no_room => CheckpointOutcome::Refused { reason: Refusal::Capacity },
             Some(_) | None => {
                 entry.checkpoint = Some(Checkpointed { ordinal, bytes: bytes.to_vec() });
                 CheckpointOutcome::Saved { ordinal }
@@ -315,6 +318,7 @@ impl Model {
         finding: &Finding,
     ) -> ResolveOutcome {
         let (now, body_max) = (self.now, self.limits.result_bytes_max);
+        let scarce = self.scarce;
         let Some(entry) = self.entries.get_mut(&identity) else { return ResolveOutcome::Gone };
         if entry.fence != fence {
             return ResolveOutcome::Fenced;
@@ -345,7 +349,8 @@ impl Model {
             }
             Finding::Completed { result, fingerprint } => {
                 entry.bind(*fingerprint);
-                entry.store(result, body_max, now);
+                entry.store(result, as_told(result, body_max, false), now);
+                entry.leave_keeping_open(scarce);
             }
         }
         ResolveOutcome::Resolved

@@ -12,7 +12,8 @@ use onceward_testkit::{
 };
 
 use crate::bell::{Bell, shown, told};
-use crate::embedded::{Embedded, as_capacity, put};
+use crate::embedded::Embedded;
+use crate::put::{as_capacity, put};
 
 const RUNS: u64 = 200;
 const STEPS: usize = 250;

@@ -7,6 +7,7 @@ mod embedded;
 mod line;
 mod listing;
 mod property;
+mod put;
 mod scene;
 mod sinks;
 mod threads;
