@@ -1,8 +1,8 @@
 //! Tells the caller of `tick` when something falls due before it meant to come back.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, fence};
 
 use onceward_core::Timestamp;
 use parking_lot::RwLock;
@@ -15,6 +15,12 @@ type Hook = Arc<dyn Fn() + Send + Sync>;
 /// a tick that begins later, or returned by the tick that runs, or earlier than what was promised
 /// and hence told to the hook. While a tick runs nobody is told: its driver is busy, and would only
 /// tick once more.
+///
+/// Ordering: an announcement is, in this order, what falls due made visible, a fence, and a look
+/// at what was promised. A tick is the promise taken back, a fence, and a look at what is due. So
+/// of two that overlap at least one sees the other: an announcer that still finds an instant
+/// promised no later than its own may leave it at that, for the tick that takes that promise back
+/// finds what is due. `ticking` and what is gathered are a pair of the same kind.
 pub(crate) struct EarlierDeadline {
     promised_ms: AtomicU64,
     ticking: AtomicBool,
@@ -36,24 +42,33 @@ impl EarlierDeadline {
 
     /// A tick begins: what is announced from here on is gathered for [`EarlierDeadline::promise`].
     pub(crate) fn gather(&self) {
-        self.ticking.store(true, SeqCst);
+        self.ticking.store(true, Release);
         // A swap, not a store: whoever announced before it has been seen to have done so.
         self.promised_ms.swap(u64::MAX, AcqRel);
+        fence(SeqCst);
     }
 
     /// A tick ends, and found `next` to be due next. When to tick again, with what was gathered.
     pub(crate) fn promise(&self, next: Option<Timestamp>) -> Option<Timestamp> {
         // First this, so that whoever announces after the line below tells the hook.
-        self.ticking.store(false, SeqCst);
+        self.ticking.store(false, Release);
+        fence(SeqCst);
         let next = next.map_or(u64::MAX, Timestamp::as_millis);
-        let next = self.promised_ms.fetch_min(next, SeqCst).min(next);
+        let next = self.promised_ms.fetch_min(next, AcqRel).min(next);
         (next != u64::MAX).then_some(Timestamp::from_millis(next))
     }
 
-    /// Something falls due at `at`.
+    /// Something falls due at `at`. Mostly something earlier is promised already, and this is a
+    /// look at a line that all threads share.
     pub(crate) fn announce(&self, at: Timestamp) {
         let at = at.as_millis();
-        if self.promised_ms.fetch_min(at, SeqCst) > at && !self.ticking.load(SeqCst) {
+        fence(SeqCst);
+        if self.promised_ms.load(Relaxed) <= at {
+            return;
+        }
+        let before = self.promised_ms.fetch_min(at, AcqRel);
+        fence(SeqCst);
+        if before > at && !self.ticking.load(Acquire) {
             // Called without the lock: it is foreign code.
             let hook = self.hook.read().clone();
             if let Some(hook) = hook {
