@@ -1,0 +1,44 @@
+//! A small number for each thread: which epoch slot it tries first.
+//!
+//! Numbers are not given back. A number is a hint, so threads beyond the slots share them.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+const UNNUMBERED: usize = usize::MAX;
+
+thread_local! {
+    /// Const and without a destructor, so that reading it is one load.
+    static NUMBER: Cell<usize> = const { Cell::new(UNNUMBERED) };
+}
+
+/// This thread's number: the same at each call, and another than every other thread's.
+#[inline]
+pub(crate) fn thread_number() -> usize {
+    NUMBER.with(|number| match number.get() {
+        UNNUMBERED => {
+            let drawn = NEXT.fetch_add(1, Relaxed);
+            number.set(drawn);
+            drawn
+        }
+        drawn => drawn,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_have_numbers_of_their_own_that_stay() {
+        let number = || (thread_number(), thread_number());
+        let mut drawn: Vec<_> =
+            (0..4).map(|_| std::thread::spawn(number).join().unwrap()).chain([number()]).collect();
+        assert!(drawn.iter().all(|(first, second)| first == second), "{drawn:?}");
+        drawn.sort_unstable();
+        drawn.dedup();
+        assert_eq!(drawn.len(), 5);
+    }
+}
