@@ -14,6 +14,7 @@ use onceward_core::lifecycle::View;
 use onceward_core::{AttemptId, Fingerprint, Identity, ResultRef, Timestamp};
 use parking_lot::Mutex;
 
+use crate::attempts::EndedAttempts;
 use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::namespaces::Namespaces;
@@ -49,7 +50,7 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
-    /// Remembers about `attempts_max` ended attempts, an equal share in each shard.
+    /// Remembers about `attempts_max` ended attempts.
     pub(crate) fn new(
         shards: usize,
         attempts_max: usize,
@@ -59,12 +60,12 @@ impl Plain {
         now: Timestamp,
     ) -> Self {
         let count = shards.max(1).next_power_of_two();
-        let attempts_max = attempts_max.div_ceil(count);
+        let attempts = EndedAttempts::default();
         Self {
             shards: (0..count).map(|_| Mutex::new(Shard::new(now))).collect(),
             hasher: RandomState::new(),
             turn: AtomicUsize::new(0),
-            around: Surroundings { budget, counters, namespaces, attempts_max },
+            around: Surroundings { budget, counters, namespaces, attempts, attempts_max },
         }
     }
 
@@ -94,7 +95,7 @@ impl Storage for Plain {
         attempt: Option<AttemptId>,
         now: Timestamp,
     ) -> Loaded<Bytes> {
-        self.shard(id.hash).lock().load(id, attempt, now)
+        self.shard(id.hash).lock().load(id, attempt, now, &self.around)
     }
 
     fn held(&self, _: &NoPin, entry: LoadedEntry<Bytes>) -> Held {
@@ -142,6 +143,7 @@ impl Storage for Plain {
     }
 
     fn reclaim(&self, now: Timestamp, steps: &mut usize) {
+        self.around.remembered(&self.around.attempts.forget_due(now, steps));
         let first = self.turn.fetch_add(1, Relaxed);
         for offset in 0..self.shards.len() {
             if *steps == 0 {
@@ -155,13 +157,14 @@ impl Storage for Plain {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        self.shards.iter().filter_map(|shard| shard.lock().next_deadline()).min()
+        let expiries = self.shards.iter().filter_map(|shard| shard.lock().next_deadline());
+        expiries.chain(self.around.attempts.next_deadline()).min()
     }
 
     fn next_room(&self) -> Option<Timestamp> {
         let entries = self.shards.iter().filter_map(|shard| shard.lock().next_room()).min();
         // Attempts hold little; they are what there is to wait for where there are no entries.
-        entries.or_else(|| self.shards.iter().filter_map(|s| s.lock().next_forgotten()).min())
+        entries.or_else(|| self.around.attempts.next_deadline())
     }
 
     /// The cursor is shard and slot, 32 bits each, of the first entry not yet visited.

@@ -27,6 +27,7 @@ pub(super) struct Surroundings {
     pub(super) budget: Arc<Budget>,
     pub(super) counters: Arc<Counters>,
     pub(super) namespaces: Arc<Namespaces>,
+    pub(super) attempts: EndedAttempts,
     pub(super) attempts_max: usize,
 }
 
@@ -56,7 +57,6 @@ pub(super) struct Shard {
     slots: Vec<Option<Entry>>,
     free: Vec<u32>,
     wheel: Wheel,
-    attempts: EndedAttempts,
     /// The last version given out; each commit takes the next.
     version: u64,
     /// The version of absence: taken anew whenever an entry leaves.
@@ -73,7 +73,6 @@ impl Shard {
             slots: Vec::new(),
             free: Vec::new(),
             wheel: Wheel::new(now.as_millis()),
-            attempts: EndedAttempts::default(),
             version: 1,
             absence: 1,
             watched: HashMap::new(),
@@ -95,6 +94,7 @@ impl Shard {
         id: &Hashed<'_>,
         attempt: Option<AttemptId>,
         now: Timestamp,
+        around: &Surroundings,
     ) -> Loaded<Bytes> {
         let entry = self.find(id).and_then(|slot| self.entry(slot)).map(|entry| LoadedEntry {
             view: entry.view,
@@ -105,7 +105,8 @@ impl Shard {
             version: entry.as_ref().map_or(self.absence, |entry| entry.view.version),
             entry,
             watched: self.is_watched(id.hash),
-            attempt_ended: attempt.is_some_and(|attempt| self.attempts.contains(id, attempt, now)),
+            attempt_ended: attempt
+                .is_some_and(|attempt| around.attempts.contains(id, attempt, now)),
         }
     }
 
@@ -171,7 +172,7 @@ impl Shard {
                 let entry = found.and_then(|slot| self.take(slot)).ok_or(Stale)?;
                 let (attempt, most) = (entry.view.attempt_id, around.attempts_max);
                 around.released(entry);
-                let change = self.attempts.remember(id, attempt, remembered_until, now, most);
+                let change = around.attempts.remember(id, attempt, remembered_until, now, most);
                 around.remembered(&change);
             }
         }
@@ -254,7 +255,6 @@ impl Shard {
         around: &Surroundings,
         unfinished: &mut Vec<Unfinished>,
     ) {
-        around.remembered(&self.attempts.forget_due(now, steps));
         while let Some(slot) = self.wheel.pop_due(now.as_millis(), steps) {
             if let Some(entry) = self.take(slot) {
                 unfinished.extend(around.ended(entry));
@@ -263,16 +263,11 @@ impl Shard {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        let expiry = self.wheel.next_deadline().map(Timestamp::from_millis);
-        expiry.into_iter().chain(self.attempts.next_deadline()).min()
+        self.wheel.next_deadline().map(Timestamp::from_millis)
     }
 
     pub(super) fn next_room(&self) -> Option<Timestamp> {
         self.wheel.first_instant().map(Timestamp::from_millis)
-    }
-
-    pub(super) fn next_forgotten(&self) -> Option<Timestamp> {
-        self.attempts.next_deadline()
     }
 
     /// Visits entries from `slot` on; where to go on in this shard, or `None` at its end.
@@ -319,7 +314,7 @@ impl Surroundings {
         unfinished
     }
 
-    fn remembered(&self, change: &Remembered) {
+    pub(super) fn remembered(&self, change: &Remembered) {
         if *change == Remembered::default() {
             return;
         }
