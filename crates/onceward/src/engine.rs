@@ -5,6 +5,7 @@
 //! commit is stale; a fence is drawn after the look and anew for each try.
 
 mod room;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -173,10 +174,18 @@ impl<S: Storage> Engine<S> {
         shortage: &mut Shortage,
     ) -> Result<Result<Judged<BeginOutcome<()>>, Failed>, Watched> {
         let pin = self.storage.pin();
-        let loaded = self.load(&pin, id, Some(request.attempt_id), access, now)?;
+        let loaded = self.storage.load(&pin, id, Some(request.attempt_id), now);
         let version = loaded.version;
         let update = |view| self.storage.commit(&pin, id, version, access, Change::Update { view });
-        Ok(match lifecycle::begin(loaded.view(), request, loaded.attempt_ended, now) {
+        let decided = lifecycle::begin(loaded.view(), request, loaded.attempt_ended, now);
+        let changes = match &decided {
+            BeginDecision::Decided(decision) => matches!(decision.transition, Transition::Put(_)),
+            BeginDecision::Acquire(_) => true,
+        };
+        if loaded.watched && access == Access::Free && (changes || loaded.is_due(now)) {
+            return Err(Watched);
+        }
+        Ok(match decided {
             BeginDecision::Decided(Decision { transition: Transition::Put(view), outcome }) => {
                 update(view)
                     .map(|()| self.with_held(&pin, outcome, loaded, Effect::Repeated))
@@ -417,7 +426,10 @@ impl<S: Storage> Engine<S> {
         now: Timestamp,
     ) -> Result<Judged<GetOutcome<()>>, Watched> {
         let pin = self.storage.pin();
-        let loaded = self.load(&pin, id, None, access, now)?;
+        let loaded = self.storage.load(&pin, id, None, now);
+        if loaded.watched && access == Access::Free && loaded.is_due(now) {
+            return Err(Watched);
+        }
         Ok(self.got(&pin, loaded, now))
     }
 

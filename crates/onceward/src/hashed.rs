@@ -31,7 +31,7 @@ impl<'a> Hashed<'a> {
 /// An identity as stored: the namespace (by its number if it is configured), the scope and the
 /// key in its compact form, one after the other, in little-endian words padded with zeros.
 /// Two identities are equal exactly if shape, number and words are.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Image {
     /// How the words are to be read: see [`Shape`].
     pub(crate) shape: Shape,
@@ -43,7 +43,7 @@ pub(crate) struct Image {
 }
 
 /// Form 2 bits | key bytes 8 | scope bytes 8 | namespace bytes 7 (0: configured, by number).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Shape(pub(crate) u32);
 
 impl Shape {

@@ -101,7 +101,7 @@ impl Store {
         if steps == 0 {
             return earlier.promise(Some(now));
         }
-        let next = waits.next_deadline().into_iter().chain(engine.storage.next_deadline()).min();
+        let next = waits.next_deadline(now).into_iter().chain(engine.storage.next_deadline()).min();
         earlier.promise(next)
     }
 

@@ -29,7 +29,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if !self.answered {
-            self.store.inner.leave(self.name);
+            self.store.inner.leave(&self.name);
         }
     }
 }
@@ -70,7 +70,7 @@ macro_rules! ticket {
 
             /// Ends the wait: the next poll answers, as of now unless an answer came before.
             pub fn end_wait(&mut self) {
-                self.0.store.inner.end_wait(self.0.name);
+                self.0.store.inner.end_wait(&self.0.name);
             }
         }
 

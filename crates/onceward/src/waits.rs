@@ -1,57 +1,59 @@
 //! Who waits for what (S10): a queue per identity, first come first, answered by push.
 //!
 //! Invariants:
-//! 1. Everything that changes a watched identity happens under the lock of its queue's shard
-//!    (see [`Access::Exclusive`]), and the queue is judged before that lock is left. So none is
-//!    lost between its look and its registration, and none who came later is served first.
+//! 1. A queue that somebody stands in has its identity marked as watched; the mark was put on the
+//!    very version that the first of them was found to wait for. Everything that changes a watched
+//!    identity happens under the lock of its queue (see [`Access::Exclusive`]), and the queue is
+//!    judged before that lock is left. So none is lost between its look and its registration, and
+//!    none who came later is served first.
 //! 2. A waiter in a queue was InProgress, or Reserved for a get, when last judged.
 //! 3. A queue is in `due` at the instant at which something happens to it by itself: its entry
 //!    changes (lease or retention ends), or a waiter's wait ends. A change comes first.
 //! 4. Wakers are called, and deadlines announced, after the lock is left ([`Aftermath`]).
+//! 5. At most one queue per identity is open: the one in `queues`. One that has emptied is closed,
+//!    its mark taken back, and it is taken out of the map before its lock is left; who finds it
+//!    closed looks again.
 //!
-//! Lock order: a shard of waits, then a shard of storage, then a slot.
+//! The only lock here is a queue's own: whoever pauses under it holds up changes of that identity,
+//! and nothing else. Both maps are free of locks, and a tick passes over a queue that is locked.
+//!
+//! Lock order: a queue, then a shard of the plain storage, then a slot.
 
 mod aftermath;
 mod queue;
 mod slot;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, fence};
 use std::task::Waker;
 
-use hashbrown::HashTable;
-use onceward_core::{BeginOutcome, GetOutcome, Timestamp};
-use parking_lot::Mutex;
+use crossbeam_skiplist::SkipMap;
+use onceward_core::{BeginOutcome, GetOutcome, Millis, Timestamp};
 
 use crate::deadline::EarlierDeadline;
 use crate::engine::{Effect, Engine, Judged};
-use crate::storage::{Access, Hashed, Storage};
+use crate::storage::{Access, Hashed};
 use aftermath::Aftermath;
-use queue::Queue;
+use queue::{Line, Queue, QueueKey};
 pub(crate) use slot::{Ask, Reply, Slot};
 
-const SHARDS: usize = 64;
+/// When a tick comes back to a queue that was locked when it came by.
+const COME_BACK: Millis = Millis::new(1);
 
 pub(crate) struct Waits {
-    shards: Box<[Mutex<WaitShard>]>,
+    queues: SkipMap<QueueKey, Arc<Queue>>,
+    /// When each queue is due: instant and number of the queue. Changed under the queue's lock.
+    due: SkipMap<(Timestamp, u64), Arc<Queue>>,
+    last_number: AtomicU64,
+    closed: AtomicBool,
     earlier: Arc<EarlierDeadline>,
 }
 
-#[derive(Default)]
-struct WaitShard {
-    queues: HashTable<Queue>,
-    /// When each queue is due: instant, hash, number of the queue.
-    due: BTreeSet<(Timestamp, u64, u64)>,
-    /// Queues and waiters are numbered, so that a ticket never speaks for another.
-    last_number: u64,
-    closed: bool,
-}
-
 /// Names a waiter for its ticket.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(crate) struct WaiterName {
-    hash: u64,
-    queue: u64,
+    queue: Arc<Queue>,
     waiter: u64,
 }
 
@@ -67,14 +69,29 @@ pub(crate) enum Registered {
 
 impl Waits {
     pub(crate) fn new(earlier: Arc<EarlierDeadline>) -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), earlier }
+        Self {
+            queues: SkipMap::new(),
+            due: SkipMap::new(),
+            last_number: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            earlier,
+        }
     }
 
-    fn shard(&self, hash: u64) -> &Mutex<WaitShard> {
-        &self.shards[(hash >> 40) as usize & (SHARDS - 1)]
+    /// The identity's queue, which may turn out to be closed.
+    fn queue(&self, id: &Hashed<'_>) -> Arc<Queue> {
+        let key = (id.hash, id.image.clone());
+        if let Some(found) = self.queues.get(&key) {
+            return Arc::clone(found.value());
+        }
+        let number = self.last_number.fetch_add(1, Relaxed);
+        Arc::clone(self.queues.get_or_insert(key, Arc::new(Queue::new(id, number))).value())
     }
 
     /// Does what is due for the identity, then `act`, then, if that says so, judges who waits.
+    ///
+    /// If nobody waits any more, `act` is alone with the identity all the same: only who holds a
+    /// queue's lock marks it as watched.
     pub(crate) fn exclusively<T>(
         &self,
         engine: &Engine,
@@ -83,19 +100,18 @@ impl Waits {
         act: impl FnOnce(Access) -> (T, Effect),
     ) -> T {
         let mut aftermath = Aftermath::default();
-        let done = {
-            let mut shard = self.shard(id.hash).lock();
-            shard.with_queue(engine, id, &mut aftermath, |mut queue, aftermath| {
-                if let Some(queue) = &mut queue {
-                    queue.run_all_due(engine, now, aftermath);
-                }
-                let (done, effect) = act(Access::Exclusive);
-                aftermath.falls_due(effect.due());
-                if let Some(queue) = queue {
-                    queue.hear_of(effect, engine, now, aftermath);
-                }
-                done
-            })
+        let done = loop {
+            let queue = self.queue(id);
+            let mut line = queue.line.lock();
+            if line.closed {
+                continue; // Invariant 5: it is out of the map.
+            }
+            line.run_all_due(engine, now, &mut aftermath);
+            let (done, effect) = act(Access::Exclusive);
+            aftermath.falls_due(effect.due());
+            line.hear_of(effect, engine, now, &mut aftermath);
+            self.settle(engine, &queue, &mut line, &mut aftermath);
+            break done;
         };
         aftermath.tell(&self.earlier);
         done
@@ -111,207 +127,141 @@ impl Waits {
         waker: &Waker,
         now: Timestamp,
     ) -> Registered {
+        // A waker is foreign code: it is copied before a lock is taken.
+        let slot = Arc::new(Slot::new(waker.clone()));
         let mut aftermath = Aftermath::default();
-        let registered = {
-            let mut shard = self.shard(id.hash).lock();
-            if shard.closed {
+        let registered = loop {
+            let queue = self.queue(id);
+            let mut line = queue.line.lock();
+            if line.closed {
+                continue; // Invariant 5: it is out of the map.
+            }
+            // With the fence in `close`: either that finds this queue, or this finds it closed.
+            fence(SeqCst);
+            let registered = if self.closed.load(Relaxed) {
                 Registered::Closed
             } else {
-                shard.register(engine, id, ask, wait_until, waker, now, &mut aftermath)
-            }
+                line.run_all_due(engine, now, &mut aftermath);
+                match line.join(engine, ask, &slot, wait_until, now, &mut aftermath) {
+                    Ok(waiter) => {
+                        let queue = Arc::clone(&queue);
+                        Registered::Waiting(slot, WaiterName { queue, waiter })
+                    }
+                    Err(reply) => Registered::Answered(reply),
+                }
+            };
+            self.settle(engine, &queue, &mut line, &mut aftermath);
+            break registered;
         };
         aftermath.tell(&self.earlier);
         registered
     }
 
     /// Takes a caller out of line. Nothing happens if it has been answered.
-    pub(crate) fn leave(&self, engine: &Engine, name: WaiterName) {
-        let mut aftermath = Aftermath::default();
-        let mut shard = self.shard(name.hash).lock();
-        shard.with_numbered(engine, name, &mut aftermath, |queue, _| {
-            queue.leave(engine, name.waiter);
-        });
-        drop(shard);
-        aftermath.tell(&self.earlier);
+    pub(crate) fn leave(&self, engine: &Engine, name: &WaiterName) {
+        self.at_line_of(engine, name, |line, _| line.leave(engine, name.waiter));
     }
 
     /// Ends a caller's wait now: it is answered as of `now`, if it has not been yet.
-    pub(crate) fn end(&self, engine: &Engine, name: WaiterName, now: Timestamp) {
-        let mut aftermath = Aftermath::default();
-        let mut shard = self.shard(name.hash).lock();
-        shard.with_numbered(engine, name, &mut aftermath, |queue, aftermath| {
-            queue.end_at(name.waiter, now);
-            queue.run_all_due(engine, now, aftermath);
+    pub(crate) fn end(&self, engine: &Engine, name: &WaiterName, now: Timestamp) {
+        self.at_line_of(engine, name, |line, aftermath| {
+            line.end_at(name.waiter, now);
+            line.run_all_due(engine, now, aftermath);
         });
-        drop(shard);
+    }
+
+    fn at_line_of(
+        &self,
+        engine: &Engine,
+        name: &WaiterName,
+        act: impl FnOnce(&mut Line, &mut Aftermath),
+    ) {
+        let mut aftermath = Aftermath::default();
+        {
+            let mut line = name.queue.line.lock();
+            if line.closed {
+                return; // Everybody who stood here has been answered.
+            }
+            act(&mut line, &mut aftermath);
+            self.settle(engine, &name.queue, &mut line, &mut aftermath);
+        }
         aftermath.tell(&self.earlier);
+    }
+
+    /// Before a lock is left: arms the queue for its next instant, or closes it when nobody waits
+    /// any more.
+    fn settle(
+        &self,
+        engine: &Engine,
+        queue: &Arc<Queue>,
+        line: &mut Line,
+        aftermath: &mut Aftermath,
+    ) {
+        let next = (!line.is_empty()).then(|| line.due_at());
+        if line.armed != next {
+            if let Some(at) = next {
+                self.due.insert((at, queue.number), Arc::clone(queue)); // Invariant 3.
+            }
+            if let Some(at) = line.armed {
+                self.due.remove(&(at, queue.number));
+            }
+            line.armed = next;
+        }
+        aftermath.falls_due(next);
+        if next.is_none() {
+            line.close(engine, aftermath);
+            self.queues.remove(&queue.key);
+        }
     }
 
     /// Does what is due; `steps` bounds and counts the waiters judged.
     pub(crate) fn run_due(&self, engine: &Engine, now: Timestamp, steps: &mut usize) {
-        for shard in &self.shards {
-            while *steps > 0 {
-                let mut aftermath = Aftermath::default();
-                let more = shard.lock().run_first_due(engine, now, steps, &mut aftermath);
-                aftermath.wake(); // The tick itself says when to come back.
-                if !more {
-                    break;
-                }
+        for due in self.due.iter() {
+            if *steps == 0 || due.key().0 > now {
+                return;
             }
+            let queue = due.value();
+            // Somebody is at work there: the tick comes back, and others' turns do not wait.
+            let Some(mut line) = queue.line.try_lock() else { continue };
+            if line.closed {
+                continue;
+            }
+            let mut aftermath = Aftermath::default();
+            line.run_due(engine, now, steps, &mut aftermath);
+            self.settle(engine, queue, &mut line, &mut aftermath);
+            drop(line);
+            aftermath.wake(); // The tick itself says when to come back.
         }
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        let firsts = self.shards.iter().map(|shard| shard.lock().due.first().map(|&(at, ..)| at));
-        firsts.flatten().min()
+    /// When something is due next; soon, if something was due at `now` already.
+    pub(crate) fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        self.due.front().map(|first| first.key().0.max(now.after(COME_BACK)))
     }
 
     /// Answers everybody with Unavailable, and whoever comes later (S17).
     pub(crate) fn close(&self, engine: &Engine) {
-        for shard in &self.shards {
-            let mut aftermath = Aftermath::default();
-            {
-                let mut shard = shard.lock();
-                shard.closed = true;
-                shard.due.clear();
-                for queue in shard.queues.drain() {
-                    queue.close(engine, &mut aftermath);
+        self.closed.store(true, Relaxed);
+        fence(SeqCst);
+        // Those first where nobody is at work.
+        for wait in [false, true] {
+            for entry in self.queues.iter() {
+                let queue = entry.value();
+                let line = if wait { Some(queue.line.lock()) } else { queue.line.try_lock() };
+                let Some(mut line) = line else { continue };
+                if line.closed {
+                    continue;
                 }
-            }
-            aftermath.wake();
-        }
-    }
-}
-
-impl WaitShard {
-    /// Takes the identity's queue out, if there is one, for `act`, and puts it back armed for its
-    /// next instant, or drops it when nobody waits any more.
-    fn with_queue<T>(
-        &mut self,
-        engine: &Engine,
-        id: &Hashed<'_>,
-        aftermath: &mut Aftermath,
-        act: impl FnOnce(Option<&mut Queue>, &mut Aftermath) -> T,
-    ) -> T {
-        let found = self.queues.find_entry(id.hash, |queue| queue.is(id));
-        let Ok(found) = found else { return act(None, aftermath) };
-        let (mut queue, _) = found.remove();
-        self.due.remove(&queue.due_key());
-        let done = act(Some(&mut queue), aftermath);
-        self.put_back(engine, queue, aftermath);
-        done
-    }
-
-    fn with_numbered(
-        &mut self,
-        engine: &Engine,
-        name: WaiterName,
-        aftermath: &mut Aftermath,
-        act: impl FnOnce(&mut Queue, &mut Aftermath),
-    ) {
-        let found = self.queues.find_entry(name.hash, |queue| queue.number == name.queue);
-        let Ok(found) = found else { return };
-        let (mut queue, _) = found.remove();
-        self.due.remove(&queue.due_key());
-        act(&mut queue, aftermath);
-        self.put_back(engine, queue, aftermath);
-    }
-
-    fn put_back(&mut self, engine: &Engine, queue: Queue, aftermath: &mut Aftermath) {
-        if queue.is_empty() {
-            engine.storage.unwatch(&queue.hashed());
-            return;
-        }
-        aftermath.falls_due(Some(queue.due_key().0));
-        self.due.insert(queue.due_key()); // Invariant 3.
-        self.queues.insert_unique(queue.hash, queue, |queue| queue.hash);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one caller; the parts have no common noun")]
-    fn register(
-        &mut self,
-        engine: &Engine,
-        id: &Hashed<'_>,
-        ask: Ask,
-        wait_until: Timestamp,
-        waker: &Waker,
-        now: Timestamp,
-        aftermath: &mut Aftermath,
-    ) -> Registered {
-        let found =
-            self.queues.find_entry(id.hash, |queue| queue.is(id)).map(|found| found.remove().0);
-        let mut queue = match found {
-            Ok(mut queue) => {
-                self.due.remove(&queue.due_key());
-                queue.run_all_due(engine, now, aftermath);
-                queue
-            }
-            Err(_) => {
-                // Watched before the look below: no change can come between (invariant 1).
-                let pin = engine.storage.pin();
-                loop {
-                    let version = engine.storage.load(&pin, id, None, now).version;
-                    if engine.storage.watch(&pin, id, version).is_ok() {
-                        break;
-                    }
+                let mut aftermath = Aftermath::default();
+                line.close(engine, &mut aftermath);
+                if let Some(at) = line.armed.take() {
+                    self.due.remove(&(at, queue.number));
                 }
-                self.last_number += 1;
-                Queue::new(id, self.last_number)
+                self.queues.remove(&queue.key);
+                drop(line);
+                aftermath.wake();
             }
-        };
-        let registered = match queue.judge(engine, &ask, now) {
-            Some(reply) => {
-                let effect = reply.effect();
-                aftermath.falls_due(effect.due());
-                queue.hear_of(effect, engine, now, aftermath);
-                Registered::Answered(reply)
-            }
-            None => self.stand_in_line(engine, &mut queue, ask, wait_until, waker, now),
-        };
-        self.put_back(engine, queue, aftermath);
-        registered
-    }
-
-    fn stand_in_line(
-        &mut self,
-        engine: &Engine,
-        queue: &mut Queue,
-        ask: Ask,
-        wait_until: Timestamp,
-        waker: &Waker,
-        now: Timestamp,
-    ) -> Registered {
-        let limits = &engine.limits;
-        let full = queue.len() >= limits.waiters_per_key_max
-            || !engine.counters.waiters.one_more_up_to(limits.waiters_max as u64);
-        if full {
-            // Over the limit of waiters a begin is InProgress at once (S10).
-            engine.counters.waits_ended.one_more();
-            return Registered::Answered(queue.as_of(engine, &ask, now));
         }
-        self.last_number += 1;
-        let (waiter, slot) = (self.last_number, Arc::new(Slot::new(waker.clone())));
-        queue.enter(engine, waiter, ask, Arc::clone(&slot), wait_until, now);
-        Registered::Waiting(slot, WaiterName { hash: queue.hash, queue: queue.number, waiter })
-    }
-
-    /// Runs the first queue that is due; whether there was one.
-    fn run_first_due(
-        &mut self,
-        engine: &Engine,
-        now: Timestamp,
-        steps: &mut usize,
-        aftermath: &mut Aftermath,
-    ) -> bool {
-        let Some(&(at, hash, number)) = self.due.first() else { return false };
-        if at > now {
-            return false;
-        }
-        let name = WaiterName { hash, queue: number, waiter: 0 };
-        self.with_numbered(engine, name, aftermath, |queue, aftermath| {
-            queue.run_due(engine, now, steps, aftermath);
-        });
-        true
     }
 }
 
@@ -368,7 +318,7 @@ mod tests {
             drop(waiting);
             assert!(!watched(), "{why}: they do so no longer");
         }
-        let shards = store.inner.waits.shards.iter();
-        assert!(shards.map(|shard| shard.lock()).all(|shard| shard.due.is_empty()));
+        let waits = &store.inner.waits;
+        assert!(waits.due.is_empty() && waits.queues.is_empty());
     }
 }

@@ -102,11 +102,11 @@ impl Inner {
         }
     }
 
-    pub(crate) fn leave(&self, name: WaiterName) {
+    pub(crate) fn leave(&self, name: &WaiterName) {
         self.waits.leave(&self.engine, name);
     }
 
-    pub(crate) fn end_wait(&self, name: WaiterName) {
+    pub(crate) fn end_wait(&self, name: &WaiterName) {
         self.waits.end(&self.engine, name, self.clock.now());
     }
 }

@@ -1,9 +1,10 @@
-//! Everybody who waits on one identity.
+//! Everybody who waits on one identity, under one lock of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use onceward_core::{IdentityBuf, Timestamp};
+use parking_lot::Mutex;
 
 use super::aftermath::Aftermath;
 use super::slot::{Ask, Reply, Slot};
@@ -12,6 +13,32 @@ use crate::answer::StoreError;
 use crate::engine::{Effect, Engine, Judged};
 use crate::hashed::Image;
 use crate::storage::{Hashed, Held, Storage};
+
+/// What a waiter is charged in the budget: its places in line and among the ends, at the load of
+/// their trees' nodes, its slot, and the allocator's share.
+pub(super) const WAITER_BYTES: u64 =
+    (3 * (size_of::<Waiter>() + 8 + 16) / 2 + size_of::<Slot>() + 3 * 16) as u64;
+/// What a queue is charged beyond its identity, which it holds twice: itself, and its nodes in the
+/// maps of queues and of what is due.
+pub(super) const QUEUE_BYTES: u64 = (size_of::<Queue>() + size_of::<QueueKey>() + 192) as u64;
+
+/// Two queues of one key are two identities' only if the hash says so: the image is the identity.
+pub(super) type QueueKey = (u64, Image);
+
+/// One identity's queue. Once its line is closed, another queue may take its place in the map.
+pub(crate) struct Queue {
+    pub(super) key: QueueKey,
+    /// Sorts queues that are due at one instant.
+    pub(super) number: u64,
+    pub(super) line: Mutex<Line>,
+}
+
+impl Queue {
+    pub(super) fn new(id: &Hashed<'_>, number: u64) -> Self {
+        let key = (id.hash, id.image.clone());
+        Self { key, number, line: Mutex::new(Line::new(id)) }
+    }
+}
 
 struct Waiter {
     ask: Ask,
@@ -30,11 +57,19 @@ impl Waiter {
     }
 }
 
-pub(super) struct Queue {
+pub(super) struct Line {
     identity: IdentityBuf,
     image: Image,
-    pub(super) hash: u64,
-    pub(super) number: u64,
+    hash: u64,
+    last_number: u64,
+    /// The storage has the identity marked.
+    pub(super) watched: bool,
+    /// Nobody will stand here any more.
+    pub(super) closed: bool,
+    /// Where the queue is among what is due.
+    pub(super) armed: Option<Timestamp>,
+    /// In the budget, for whoever waits and for the queue itself.
+    charged: u64,
     /// By number, which is the order of arrival.
     waiters: BTreeMap<u64, Waiter>,
     /// When each waiter's wait ends.
@@ -45,13 +80,17 @@ pub(super) struct Queue {
     judged_at: Timestamp,
 }
 
-impl Queue {
-    pub(super) fn new(id: &Hashed<'_>, number: u64) -> Self {
+impl Line {
+    fn new(id: &Hashed<'_>) -> Self {
         Self {
             identity: id.identity.to_owned(),
             image: id.image.clone(),
             hash: id.hash,
-            number,
+            last_number: 0,
+            watched: false,
+            closed: false,
+            armed: None,
+            charged: 0,
             waiters: BTreeMap::new(),
             ends: BTreeSet::new(),
             change_at: Timestamp::MAX,
@@ -63,42 +102,83 @@ impl Queue {
         hashed(&self.identity, &self.image, self.hash)
     }
 
-    pub(super) fn is(&self, id: &Hashed<'_>) -> bool {
-        self.hash == id.hash && self.identity.as_ref() == id.identity
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.waiters.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.waiters.len()
-    }
-
-    /// When the queue is next due, as the shard sorts it.
-    pub(super) fn due_key(&self) -> (Timestamp, u64, u64) {
+    /// When something happens here by itself.
+    pub(super) fn due_at(&self) -> Timestamp {
         let first_end = self.ends.first().map_or(Timestamp::MAX, |&(at, _)| at);
-        (self.change_at.min(first_end), self.hash, self.number)
+        self.change_at.min(first_end)
     }
 
-    pub(super) fn enter(
+    /// Puts a caller in line, unless it is answered at once.
+    pub(super) fn join(
         &mut self,
         engine: &Engine,
-        number: u64,
         ask: Ask,
-        slot: Arc<Slot>,
+        slot: &Arc<Slot>,
         wait_until: Timestamp,
         now: Timestamp,
-    ) {
-        self.waiters.insert(number, Waiter { ask, slot, wait_until });
+        aftermath: &mut Aftermath,
+    ) -> Result<u64, Reply> {
+        loop {
+            if let Some(reply) = judge(engine, &self.hashed(), &ask, now) {
+                let effect = reply.effect();
+                aftermath.falls_due(effect.due());
+                self.hear_of(effect, engine, now, aftermath);
+                return Err(reply);
+            }
+            // The mark is on the very version that was found to be waited for, so no change can
+            // come between (invariant 1). If another came first, what stands is judged anew.
+            self.watched = self.watched || mark(engine, &self.hashed(), &ask, now);
+            if self.watched {
+                break;
+            }
+        }
+        if !self.admit(engine) {
+            // Over the limit of waiters a begin is InProgress at once (S10).
+            engine.counters.waits_ended.one_more();
+            return Err(reply(engine, &self.hashed(), &ask, now));
+        }
+        self.last_number += 1;
+        let number = self.last_number;
+        self.waiters.insert(number, Waiter { ask, slot: Arc::clone(slot), wait_until });
         self.ends.insert((wait_until, number));
         self.look_ahead(engine, now);
+        Ok(number)
+    }
+
+    /// Counts and charges one more, unless a limit is reached or there is no room.
+    fn admit(&mut self, engine: &Engine) -> bool {
+        let limits = &engine.limits;
+        if self.waiters.len() >= limits.waiters_per_key_max
+            || !engine.counters.waiters.one_more_up_to(limits.waiters_max as u64)
+        {
+            return false;
+        }
+        let queue = QUEUE_BYTES + 2 * self.identity.as_ref().size() as u64;
+        let bytes = WAITER_BYTES + if self.charged == 0 { queue } else { 0 };
+        let room = engine.budget.reserve(bytes);
+        if room {
+            self.charged += bytes;
+        } else {
+            engine.counters.waiters.less(1);
+        }
+        room
+    }
+
+    /// One who was admitted waits no longer.
+    fn dismiss(engine: &Engine, charged: &mut u64) {
+        engine.counters.waiters.less(1);
+        engine.budget.release(WAITER_BYTES);
+        *charged -= WAITER_BYTES;
     }
 
     pub(super) fn leave(&mut self, engine: &Engine, number: u64) {
         if let Some(waiter) = self.waiters.remove(&number) {
             self.ends.remove(&(waiter.wait_until, number));
-            engine.counters.waiters.less(1);
+            Self::dismiss(engine, &mut self.charged);
         }
     }
 
@@ -163,7 +243,7 @@ impl Queue {
             return;
         };
         self.ends.remove(&(at, number));
-        engine.counters.waiters.less(1);
+        Self::dismiss(engine, &mut self.charged);
         // Judged as of its end: what changed after that instant is not its business. But a late
         // tick may have let a rival acquire before it came to this wait; then what was there at
         // the end is gone, and what stands is judged as of when it came.
@@ -177,7 +257,7 @@ impl Queue {
                 .still_reserved(&self.hashed(), at)
                 .map(|outcome| Reply::Get(Judged { outcome, held, effect })),
         };
-        let reply = reply.unwrap_or_else(|| self.as_of(engine, &waiter.ask, now));
+        let reply = reply.unwrap_or_else(|| self::reply(engine, &self.hashed(), &waiter.ask, now));
         engine.counters.waits_ended.one_more();
         waiter.answer(engine, reply, aftermath);
     }
@@ -202,11 +282,11 @@ impl Queue {
     pub(super) fn judge_all(&mut self, engine: &Engine, now: Timestamp, aftermath: &mut Aftermath) {
         self.judged_at = now;
         let id = hashed(&self.identity, &self.image, self.hash);
-        let ends = &mut self.ends;
+        let (ends, charged) = (&mut self.ends, &mut self.charged);
         self.waiters.retain(|&number, waiter| {
             let Some(reply) = judge(engine, &id, &waiter.ask, now) else { return true };
             ends.remove(&(waiter.wait_until, number));
-            engine.counters.waiters.less(1);
+            Self::dismiss(engine, charged);
             engine.counters.waits_answered.one_more();
             waiter.answer(engine, reply, aftermath);
             false
@@ -214,22 +294,18 @@ impl Queue {
         self.look_ahead(engine, now);
     }
 
-    /// What one caller is told now; `None` if it is to wait.
-    pub(super) fn judge(&self, engine: &Engine, ask: &Ask, now: Timestamp) -> Option<Reply> {
-        judge(engine, &self.hashed(), ask, now)
-    }
-
-    /// What one caller is told now, whether or not it would wait.
-    pub(super) fn as_of(&self, engine: &Engine, ask: &Ask, now: Timestamp) -> Reply {
-        reply(engine, &self.hashed(), ask, now)
-    }
-
-    pub(super) fn close(self, engine: &Engine, aftermath: &mut Aftermath) {
-        engine.storage.unwatch(&self.hashed());
-        for waiter in self.waiters.into_values() {
-            engine.counters.waiters.less(1);
+    /// Nobody is left, and nobody will come: the identity is everybody's again.
+    pub(super) fn close(&mut self, engine: &Engine, aftermath: &mut Aftermath) {
+        for waiter in std::mem::take(&mut self.waiters).into_values() {
+            Self::dismiss(engine, &mut self.charged);
             aftermath.wakes(waiter.slot.answer(Err(StoreError::Unavailable)));
         }
+        self.ends.clear();
+        engine.budget.release(std::mem::take(&mut self.charged));
+        if std::mem::take(&mut self.watched) {
+            engine.storage.unwatch(&self.hashed());
+        }
+        self.closed = true;
     }
 
     /// Reads when the entry changes by itself next.
@@ -262,5 +338,13 @@ fn reply(engine: &Engine, id: &Hashed<'_>, ask: &Ask, now: Timestamp) -> Reply {
     match ask {
         Ask::Begin(request) => Reply::Begin(engine.begin_exclusively(id, request, now)),
         Ask::Get => Reply::Get(engine.get_exclusively(id, now)),
+    }
+}
+
+/// Marks the identity as watched if this caller is to wait for what stands.
+fn mark(engine: &Engine, id: &Hashed<'_>, ask: &Ask, now: Timestamp) -> bool {
+    match ask {
+        Ask::Begin(request) => engine.watch_for_begin(id, request, now),
+        Ask::Get => engine.watch_for_get(id, now),
     }
 }

@@ -53,11 +53,15 @@ impl Slot {
 
     /// Takes the answer, once, or leaves `waker` to be called for it.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<Reply, StoreError>> {
+        // Copied before the lock is taken, and the one before dropped after it is left: they are
+        // foreign code.
+        let fresh = State::Waiting(waker.clone());
         let mut state = self.0.lock();
         match std::mem::replace(&mut *state, State::Taken) {
-            State::Waiting(mut known) => {
-                known.clone_from(waker);
-                *state = State::Waiting(known);
+            before @ State::Waiting(_) => {
+                *state = fresh;
+                drop(state);
+                drop(before);
                 Poll::Pending
             }
             State::Answered(reply) => Poll::Ready(reply),
