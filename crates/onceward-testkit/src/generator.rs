@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use onceward_core::limits::CHECKPOINT_BYTES_MAX;
 use onceward_core::{
     Abandon, AttemptId, Begin, BeginOutcome, Body, Certainty, Digest, Fence, Fingerprint, Forget,
     Limits, MetadataBuf, Millis, Policy, Renew, StoredResult, Timestamp, Token,
@@ -25,6 +26,7 @@ pub struct Generator {
     begins: BTreeMap<(u32, u32), Begin>,
     attempts_made: u64,
     number: u8,
+    bulk: bool,
 }
 
 impl Generator {
@@ -40,6 +42,7 @@ impl Generator {
             begins: BTreeMap::new(),
             attempts_made: 0,
             number: 0,
+            bulk: false,
         }
     }
 
@@ -50,9 +53,18 @@ impl Generator {
         self
     }
 
+    /// The same, with results and checkpoints of every size up to their limits, hints of what to
+    /// set aside, and retentions of up to the longest.
+    #[must_use]
+    pub const fn in_bulk(mut self) -> Self {
+        self.bulk = true;
+        self
+    }
+
     /// The next step of a run that has brought `model` to where it stands.
     pub fn next(&mut self, model: &Model) -> Step {
-        if self.random.chance(25) {
+        // In bulk, time is slow, for memory to fill.
+        if self.random.chance(if self.bulk { 5 } else { 25 }) {
             return Step::MoveClock(self.instant(model));
         }
         let caller = self.random.within(0..u64::from(self.callers)) as u32;
@@ -73,7 +85,11 @@ impl Generator {
     /// An instant that the clock may move to: no earlier than the model's.
     pub fn instant(&mut self, model: &Model) -> Timestamp {
         let now = model.now();
-        let deadlines = model.deadlines();
+        let mut deadlines = model.deadlines();
+        if self.bulk {
+            deadlines.sort_unstable();
+            deadlines.truncate(4);
+        }
         let aim = match self.random.pick(&deadlines) {
             Some(deadline) if self.random.chance(70) => match self.random.within(0..3) {
                 0 => deadline.as_millis().saturating_sub(1),
@@ -120,7 +136,7 @@ impl Generator {
                 Operation::Checkpoint {
                     token: self.token(identity, held),
                     ordinal,
-                    bytes: vec![caller as u8, ordinal as u8, self.random.next_u64() as u8],
+                    bytes: self.checkpoint(caller, ordinal),
                 }
             }
             81..84 => Operation::Get,
@@ -156,9 +172,17 @@ impl Generator {
             0 => lease.get().saturating_sub(1), // Bad input.
             1..5 => lease.get(),
             5..12 => lease.get() + self.random.within(1..400),
+            12..15 if self.bulk => self.long_retention(lease.get()),
             _ => lease.get() + 2_000,
         };
+        let (mut result_hint, mut checkpoint_hint) = (None, 0);
+        if self.bulk && self.random.chance(50) {
+            result_hint = Some(self.random.within(0..100_000) as usize);
+            checkpoint_hint = self.random.within(0..CHECKPOINT_BYTES_MAX as u64) as usize;
+        }
         let begin = Begin {
+            result_hint,
+            checkpoint_hint,
             lease,
             retention: Millis::new(retention),
             policy: if self.random.chance(50) { Policy::Takeover } else { Policy::InDoubt },
@@ -166,6 +190,22 @@ impl Generator {
         };
         self.begins.insert((caller, identity), begin);
         begin
+    }
+
+    /// Of any order of magnitude.
+    fn long_retention(&mut self, lease: u64) -> u64 {
+        let magnitude = self.random.within(7..32);
+        (lease + self.random.within(0..1 << magnitude)).min(self.limits.retention_max.get())
+    }
+
+    fn checkpoint(&mut self, caller: u32, ordinal: u32) -> Vec<u8> {
+        let mut bytes = vec![caller as u8, ordinal as u8, self.random.next_u64() as u8];
+        if self.bulk {
+            let sizes = [3, 100, 5_000, CHECKPOINT_BYTES_MAX - 1, CHECKPOINT_BYTES_MAX];
+            let size = self.random.pick(&sizes).copied().unwrap_or(3);
+            bytes.resize(size, ordinal as u8);
+        }
+        bytes
     }
 
     fn new_attempt(&mut self, identity: u32) -> AttemptId {
@@ -262,6 +302,13 @@ impl Generator {
     /// two in the metadata, two in the status, and some cannot be kept.
     fn result(&mut self) -> StoredResult<Vec<u8>> {
         let body_max = self.limits.result_bytes_max;
+        if self.bulk && self.random.chance(60) {
+            let sizes = [1, 255, 1_000, 4_095, 4_096, 20_000, 65_535, 65_536, 65_537, body_max];
+            let size = self.random.pick(&sizes).copied().unwrap_or(1);
+            let first = self.random.within(0..3) as u8;
+            let body = (0..size).map(|at| first.wrapping_add((at / 7) as u8)).collect();
+            return StoredResult { status: 200, metadata: Vec::new(), body: Body::Kept(body) };
+        }
         let (status, pairs, body) = match self.random.within(0..12) {
             0..3 => (200, 0, Body::Kept(b"shipped".to_vec())),
             3..5 => (200, 0, Body::Kept(b"refused".to_vec())),

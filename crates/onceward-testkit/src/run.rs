@@ -35,6 +35,9 @@ pub struct Plan {
     pub limits: Limits,
     /// Entries that both have room for; `None` for as many as there are identities.
     pub entries_max: Option<usize>,
+    /// Results and checkpoints of every size, retentions of every length. What there is no room
+    /// for is then the subject's to say, and is held to that.
+    pub bulk: bool,
 }
 
 impl Default for Plan {
@@ -51,6 +54,7 @@ impl Default for Plan {
                 ..Limits::DEFAULT
             },
             entries_max: None,
+            bulk: false,
         }
     }
 }
@@ -76,8 +80,19 @@ pub fn run(
         model = model.with_room_for(entries_max);
     }
     let mut generator = Generator::new(seed, plan.callers, plan.identities, plan.limits);
-    let mut pair =
-        Pair { seed, model, fences: FenceMap::new(), watch: Watch::new(), trace: Vec::new() };
+    if plan.bulk {
+        model = model.with_scarce_room();
+        generator = generator.in_bulk();
+    }
+    let follows = plan.bulk;
+    let mut pair = Pair {
+        seed,
+        follows,
+        model,
+        fences: FenceMap::new(),
+        watch: Watch::new(),
+        trace: Vec::new(),
+    };
     for _ in 0..plan.steps {
         let step = generator.next(&pair.model);
         pair.trace.push(step.clone());
@@ -102,6 +117,8 @@ pub fn run(
 
 struct Pair {
     seed: u64,
+    /// The model takes what it may leave to the subject from it.
+    follows: bool,
     model: Model,
     fences: FenceMap,
     watch: Watch,
@@ -117,8 +134,12 @@ impl Pair {
         subject: &mut impl Subject,
     ) -> Result<Outcome, Box<Failure>> {
         let translated = self.fences.translate(identity, operation);
-        let expected = self.model.apply(identity, operation);
         let actual = subject.apply(identity, &translated);
+        let expected = if self.follows {
+            self.model.follow(identity, operation, &actual)
+        } else {
+            self.model.apply(identity, operation)
+        };
         let now = self.model.now();
         let watched = self.watch.see(now, identity, &translated, &actual);
         let compared = self.fences.compare(identity, &expected, &actual);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use onceward::{
-    BeginOutcome, CompleteOutcome, Fingerprint, Identity, Limits, Millis, NamespaceConfig,
-    RenewOutcome, Store, StoreConfig, Timestamp, Token,
+    BeginOutcome, CompleteOutcome, Fingerprint, Identity, Limits, MEMORY_BYTES_MIN, Millis,
+    NamespaceConfig, RenewOutcome, Store, StoreConfig, Timestamp, Token,
 };
 use onceward_testkit::{ManualClock, Operation, Outcome, Plan, SplitMix64, Subject};
 
@@ -22,6 +22,7 @@ pub(crate) struct Embedded {
     fault: Option<Fault>,
     /// The latest acquisition of each identity, for faults that use it.
     latest: BTreeMap<u32, Token>,
+    bulk: bool,
 }
 
 /// What is wrong with the store, or with its clock.
@@ -82,6 +83,7 @@ impl Embedded {
         let config = StoreConfig {
             limits,
             namespaces: BTreeMap::from([(NAMESPACE.to_owned(), quota)]),
+            memory_bytes: if plan.bulk { MEMORY_BYTES_MIN } else { 1 << 30 },
             shards: if seed.is_multiple_of(2) { 1 } else { 64 },
             ..StoreConfig::default()
         };
@@ -94,7 +96,23 @@ impl Embedded {
             random: SplitMix64::new(seed),
             fault,
             latest: BTreeMap::new(),
+            bulk: plan.bulk,
         }
+    }
+
+    /// Once everything has ended, and its attempts are forgotten, nothing is left (S7, S11).
+    pub(crate) fn check_end(&self) {
+        for _ in 0..2 {
+            self.clock.advance(self.store.limits().retention_max);
+            self.tick_out();
+        }
+        let stats = self.store.stats();
+        assert_eq!((stats.entries, stats.memory_used_bytes), (0, 0), "left behind");
+    }
+
+    /// Reclaims all that is due.
+    fn tick_out(&self) {
+        while self.store.tick(self.store.now(), 1_000).is_some_and(|at| at <= self.store.now()) {}
     }
 
     pub(crate) fn limits() -> Limits {
@@ -170,6 +188,9 @@ impl Subject for Embedded {
             _ => now,
         };
         self.clock.set(now).expect("runs move forward");
+        if self.bulk && self.random.chance(50) {
+            self.tick_out(); // What it was in is used again at once.
+        }
         self.tick_perhaps();
     }
 
