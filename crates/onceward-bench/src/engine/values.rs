@@ -131,6 +131,10 @@ mod tests {
             assert!(check(64, &body));
             assert!(!check(65, &body), "another entry's");
             assert!(!check(64, &body[1..]), "its first byte is missing");
+            let mut other = values.of(65, &mut scratch).to_vec();
+            *other.last_mut().unwrap() ^= 1;
+            assert!(values.check(65, &other, &mut scratch).is_err(), "its last byte differs");
+            let mut check = |number, got: &[u8]| values.check(number, got, &mut scratch).is_ok();
             let mut torn = body.clone();
             torn[body.len() / 2] ^= 1;
             assert!(!check(64, &torn), "one bit in the middle");
