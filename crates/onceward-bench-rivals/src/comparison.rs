@@ -16,8 +16,9 @@ use crate::task::{self, Errand, Kind, Task, ValueChoice};
 
 /// Entries that ours is sized for beyond those that come, as one would.
 const SPARE_PART: f64 = 1.1;
-/// What any system may hold for an entry beyond key and value, for the estimate of its process.
-const BEYOND_BYTES_MOST: f64 = 440.0;
+/// What the budget of ours holds for each entry beyond its value: more than it needs, so that
+/// nothing is refused.
+const BUDGET_BYTES_BEYOND: f64 = 440.0;
 /// Left to others on the machine.
 const LEFT_BYTES: u64 = 512 << 20;
 const SEED: u64 = 4;
@@ -126,7 +127,7 @@ pub fn run(scope: &Scope) -> Result<Comparison, Fault> {
         for choice in &scope.values {
             let values = choice.load()?;
             let window = scope.window.unwrap_or_else(|| phases::Plan::window_for(entries));
-            let need = need_bytes(entries as f64 * SPARE_PART, window, &values);
+            let need = need_bytes(scope, entries as f64 * SPARE_PART, window, &values);
             if need > scope.memory_bytes_max {
                 comparison.skipped.push(too_large(entries, choice, need, scope.memory_bytes_max));
                 continue;
@@ -162,7 +163,10 @@ pub fn run(scope: &Scope) -> Result<Comparison, Fault> {
                 progress.step(&format!("{name}: {}, run {run}", group.title()));
                 await_memory(need)?;
                 let (plan, patience) = (plan.clone(), scope.patience);
-                let task = Task { kind, plan, values: choice.clone(), patience };
+                let beyond = system.map_or(0.0, SystemName::beyond_bytes_most);
+                let all = entries_in_all(&plan);
+                let need_bytes = system_need_bytes(beyond, all, plan.window, &values);
+                let task = Task { kind, plan, values: choice.clone(), need_bytes, patience };
                 let found =
                     nearest(task, scope.far_retries).map_err(|fault| format!("{name}: {fault}"))?;
                 match system {
@@ -212,7 +216,7 @@ pub fn run_memory(scope: &Scope, entries: u64) -> Result<Comparison, Fault> {
         // Few are pending at a time, or memory that pending ones need would count as the entries'.
         let window = scope.window.unwrap_or(1_024).min(entries);
         let plan = phases::Plan { entries, window, cores: vec![core], seed: SEED };
-        let need = need_bytes(entries as f64, window, &values);
+        let need = need_bytes(scope, entries as f64, window, &values);
         if need > scope.memory_bytes_max {
             comparison.skipped.push(too_large(entries, choice, need, scope.memory_bytes_max));
             continue;
@@ -224,7 +228,8 @@ pub fn run_memory(scope: &Scope, entries: u64) -> Result<Comparison, Fault> {
                     progress.step(&format!("{name}: memory of {}, run {run}", group.title()));
                     await_memory(need)?;
                     let (plan, values) = (plan.clone(), choice.clone());
-                    let task = Task { kind, plan, values, patience: Duration::ZERO };
+                    let patience = Duration::ZERO;
+                    let task = Task { kind, plan, values, need_bytes: 0, patience };
                     let found = Errand::Measure(task)
                         .run_apart()
                         .map_err(|fault| format!("{name}: {fault}"))?;
@@ -272,7 +277,7 @@ fn own(scope: &Scope, plan: &phases::Plan, values: &Values, entries: f64) -> Own
     let body = values.mean_bytes();
     let pending = (plan.window + plan.batched()) as f64 * (body + 1_024.0);
     OwnSettings {
-        memory_bytes: (entries * (body + BEYOND_BYTES_MOST) + pending) as u64 + (256 << 20),
+        memory_bytes: (entries * (body + BUDGET_BYTES_BEYOND) + pending) as u64 + (256 << 20),
         max_entries: Some(entries as u64),
         fingerprint_bytes: scope.fingerprint_bytes,
     }
@@ -283,10 +288,19 @@ fn floors(plan: &phases::Plan, values: &Values) -> Kind {
     Kind::Floors(FloorPlan { bytes: bytes as u64 })
 }
 
+fn entries_in_all(plan: &phases::Plan) -> f64 {
+    (plan.entries + plan.batched()) as f64
+}
+
 /// What a process may need at most.
-fn need_bytes(entries: f64, window: u64, values: &Values) -> u64 {
-    let held = entries * (values.mean_bytes() + 36.0 + BEYOND_BYTES_MOST);
-    (held + window as f64 * 64.0) as u64
+fn need_bytes(scope: &Scope, entries: f64, window: u64, values: &Values) -> u64 {
+    let most = scope.systems.iter().map(|system| system.beyond_bytes_most()).fold(0.0, f64::max);
+    system_need_bytes(most, entries, window, values)
+}
+
+fn system_need_bytes(beyond: f64, entries: f64, window: u64, values: &Values) -> u64 {
+    let held = entries * (values.mean_bytes() + 36.0 + beyond);
+    (held + window as f64 * 128.0) as u64
 }
 
 fn too_large(entries: u64, choice: &ValueChoice, need: u64, most: u64) -> String {

@@ -6,6 +6,7 @@
 //! becomes of figures: [`bars`], [`table`], [`plot`].
 #![forbid(unsafe_code)]
 
+mod ballast;
 pub mod bars;
 mod command;
 pub mod comparison;

@@ -92,6 +92,15 @@ impl SystemName {
         }
     }
 
+    /// What it may hold for an entry beyond key and value, for the estimate of its process.
+    pub(crate) const fn beyond_bytes_most(self) -> f64 {
+        match self {
+            Self::Onceward => 200.0,
+            Self::Dashmap | Self::Papaya | Self::Scc | Self::Sharded => 250.0,
+            Self::Moka | Self::Quick => 440.0,
+        }
+    }
+
     /// What it is, and what it does not do that ours does.
     #[must_use]
     pub const fn lacks(self) -> &'static str {
@@ -127,8 +136,9 @@ impl SystemName {
         settings: RivalSettings,
         plan: &phases::Plan,
         values: &Values,
+        progress: phases::Progress<'_>,
     ) -> Result<phases::Measured, Fault> {
-        on_rival!(self, settings, |make| phases::measure(plan, values, make))
+        on_rival!(self, settings, |make| phases::measure(plan, values, progress, make))
     }
 
     /// Fills this rival. Returns the bytes that the process grew by, per entry.
@@ -168,7 +178,7 @@ mod tests {
                     // The batches' keys come on top.
                     let settings = RivalSettings { entries: 4_000, presized };
                     let measured = rival
-                        .measure(settings, &plan, &values)
+                        .measure(settings, &plan, &values, &|_| {})
                         .unwrap_or_else(|fault| panic!("{}: {fault}", rival.name()));
                     let names: Vec<_> =
                         measured.values.iter().map(|value| value.name.as_str()).collect();

@@ -10,6 +10,7 @@ use onceward_bench::engine::{Fault, OwnSettings, OwnStore, Values, cores, phases
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::ballast::{self, Ballast};
 use crate::floors::{self, FloorPlan};
 use crate::rivals::{RivalSettings, SystemName};
 
@@ -58,6 +59,8 @@ pub struct Task {
     pub plan: phases::Plan,
     /// The bodies.
     pub values: ValueChoice,
+    /// What its process may need: held ready for it.
+    pub need_bytes: u64,
     /// How long to wait for near cores.
     pub patience: Duration,
 }
@@ -84,6 +87,8 @@ pub enum Errand {
     Measure(Task),
     /// Very many ends at once.
     Storm(Storm),
+    /// Pieces of memory, held until they are needed.
+    Ballast(u64),
 }
 
 impl Errand {
@@ -113,6 +118,7 @@ impl Errand {
         match self {
             Self::Measure(task) => serde_json::to_writer(stdout, &task.run()?)?,
             Self::Storm(storm) => serde_json::to_writer(stdout, &storm::run(storm)?)?,
+            Self::Ballast(pieces) => ballast::serve(*pieces)?,
         }
         Ok(())
     }
@@ -125,6 +131,7 @@ impl Task {
     /// A wrong answer, or a machine that lacks something.
     pub fn run(&self) -> Result<Vec<Measurement>, Fault> {
         let (plan, values) = (&self.plan, &self.values.load()?);
+        let ballast = || Ballast::hold(self.need_bytes, plan.entries + plan.batched());
         if let [one, other, ..] = plan.cores[..] {
             cores::await_near(one, other, self.patience)?;
         }
@@ -145,9 +152,14 @@ impl Task {
                 return Ok(vec![beyond(name.measure_memory(*settings, plan, values)?, values)]);
             }
             Kind::Own(settings) => {
-                phases::measure(plan, values, || OwnStore::new(settings, values))?
+                let ballast = ballast()?;
+                let progress = |entries| ballast.advance(entries);
+                phases::measure(plan, values, &progress, || OwnStore::new(settings, values))?
             }
-            Kind::Rival(name, settings) => name.measure(*settings, plan, values)?,
+            Kind::Rival(name, settings) => {
+                let ballast = ballast()?;
+                name.measure(*settings, plan, values, &|entries| ballast.advance(entries))?
+            }
         };
         let mut found = measured.values;
         found.push(Measurement::new(HUGE_PART, "%", 100.0 * measured.huge_part));

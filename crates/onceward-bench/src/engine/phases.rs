@@ -109,6 +109,9 @@ pub struct Measured {
     pub distances: [f64; 2],
 }
 
+/// Is told how many more entries were begun, by any thread, outside what is timed by blocks.
+pub type Progress<'a> = &'a (dyn Fn(u64) + Sync);
+
 /// Runs all phases on a system that `make` builds empty.
 ///
 /// # Errors
@@ -116,6 +119,7 @@ pub struct Measured {
 pub fn measure<S: System>(
     plan: &Plan,
     values: &Values,
+    progress: Progress<'_>,
     make: impl FnOnce() -> Result<S, Fault>,
 ) -> Result<Measured, Fault> {
     let mut measured = Measured::default();
@@ -123,7 +127,7 @@ pub fn measure<S: System>(
     let before = process::resident_bytes()?;
     let system = &make()?;
 
-    let filled = run(plan, &mut lanes, |lane| fill(plan, values, system, lane))?;
+    let filled = run(plan, &mut lanes, |lane| fill(plan, values, progress, system, lane))?;
     let duplicates = run(plan, &mut lanes, |lane| duplicates(plan, system, lane))?;
     let drained = run(plan, &mut lanes, |lane| drain(plan, values, system, lane))?;
     let [begins, completes] = split(&filled);
@@ -144,7 +148,7 @@ pub fn measure<S: System>(
     let replays = run(plan, &mut lanes, |lane| replays(plan, values, system, lane))?;
     measured.distances = [filled.distance, replays.distance];
     let gets = run(plan, &mut lanes, |lane| gets(plan, values, system, lane))?;
-    let batched = run(plan, &mut lanes, |lane| batches(plan, values, system, lane))?;
+    let batched = run(plan, &mut lanes, |lane| batches(plan, values, progress, system, lane))?;
     let again = run(plan, &mut lanes, |lane| replay_batches(plan, values, system, lane))?;
     let mut note = |name: &str, nanos: f64| {
         measured.values.push(Measurement::new(name, "ns", nanos));
@@ -180,7 +184,7 @@ pub fn measure_memory<S: System>(
     let mut lanes = lanes(plan);
     let before = process::resident_bytes()?;
     let system = &make()?;
-    run(plan, &mut lanes, |lane| fill(plan, values, system, lane))?;
+    run(plan, &mut lanes, |lane| fill(plan, values, &|_| {}, system, lane))?;
     run(plan, &mut lanes, |lane| drain(plan, values, system, lane))?;
     let grown = process::resident_bytes()? as f64 - before as f64 - token_bytes(&lanes);
     Ok(grown / plan.entries as f64)
@@ -279,6 +283,7 @@ fn run<T: Copy + Send>(
 fn fill<S: System>(
     plan: &Plan,
     values: &Values,
+    progress: Progress<'_>,
     system: &S,
     lane: &mut Lane<S::Token>,
 ) -> Result<Done, Fault> {
@@ -288,6 +293,7 @@ fn fill<S: System>(
     let mut begun = lane.from;
     while begun < lane.to {
         let upto = (begun + BLOCK).min(lane.to);
+        progress(upto - begun);
         let started = Instant::now();
         for number in begun..upto {
             let token = system.begin(&Request::of(&workload, number))?;
@@ -393,6 +399,7 @@ fn gets<S: System>(
 fn batches<S: System>(
     plan: &Plan,
     values: &Values,
+    progress: Progress<'_>,
     system: &S,
     lane: &mut Lane<S::Token>,
 ) -> Result<Done, Fault> {
@@ -400,6 +407,7 @@ fn batches<S: System>(
     let scratches = &mut [(); BATCH].map(|()| values.scratch());
     let count = lane.batch_to - lane.batch_from;
     let mut tokens = Vec::with_capacity(count as usize);
+    progress(count);
     let started = Instant::now();
     for first in (lane.batch_from..lane.batch_to).step_by(BATCH) {
         let requests = requests(&workload, first, |number| number);
