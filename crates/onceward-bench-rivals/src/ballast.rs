@@ -6,8 +6,8 @@
 //! lets go of it piece by piece, just ahead of need. What is measured is then the guest's own cost
 //! of a page.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,23 +16,36 @@ use onceward_bench::engine::Fault;
 
 use crate::task::{CHILD, Errand};
 
-const PIECE_BYTES: u64 = 64 << 20;
+const PIECE_BYTES: u64 = 16 << 20;
 /// Below this the trouble is larger than its effect.
 const BYTES_MIN: u64 = 256 << 20;
 const PAGE_BYTES: usize = 4096;
 /// Part that is let go of at once: tables that are sized at their start are touched all over.
 const PART_AT_ONCE: f64 = 0.25;
 /// But no more than this, or much of it is with the host again before it is needed.
-const PIECES_AT_ONCE_MAX: f64 = 12.0;
+const PIECES_AT_ONCE_MAX: f64 = 48.0;
 
 /// Holds memory for a measurement of so many entries.
 #[derive(Debug)]
 pub(crate) struct Ballast {
-    holder: Option<(Child, Mutex<ChildStdin>)>,
+    holder: Option<Holder>,
     pieces: u64,
     entries: u64,
     done: AtomicU64,
     released: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Holder {
+    process: Child,
+    pipes: Mutex<Pipes>,
+}
+
+/// One byte asks for the release of one piece, one line says that it is done.
+#[derive(Debug)]
+struct Pipes {
+    ask: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
 }
 
 impl Ballast {
@@ -54,38 +67,39 @@ impl Ballast {
         let later = (pieces - at_once) * done as f64 / self.entries.max(1) as f64;
         let due = ((at_once + later).ceil() as u64).min(self.pieces);
         let before = self.released.fetch_max(due, Relaxed);
-        let Some((_, pipe)) = self.holder.as_ref().filter(|_| before < due) else { return };
-        let mut pipe = pipe.lock().unwrap_or_else(PoisonError::into_inner);
-        // A holder that is gone holds nothing: the measurement is only slower.
-        let _ = pipe.write_all(&vec![b'.'; (due - before) as usize]);
+        let Some(holder) = self.holder.as_ref().filter(|_| before < due) else { return };
+        let mut pipes = holder.pipes.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in before..due {
+            // A holder that is gone holds nothing: the measurement is only slower.
+            if pipes.ask.write_all(b".").is_err() || pipes.answers.next().is_none() {
+                return;
+            }
+        }
     }
 }
 
 impl Drop for Ballast {
     fn drop(&mut self) {
-        if let Some((mut holder, pipe)) = self.holder.take() {
-            drop(pipe);
+        if let Some(Holder { mut process, pipes }) = self.holder.take() {
+            drop(pipes);
             // Its input has ended, so it ends.
-            let _ = holder.wait();
+            let _ = process.wait();
         }
     }
 }
 
-fn start(pieces: u64) -> Result<(Child, Mutex<ChildStdin>), Fault> {
-    let mut holder = Command::new(std::env::current_exe()?)
+fn start(pieces: u64) -> Result<Holder, Fault> {
+    let mut process = Command::new(std::env::current_exe()?)
         .arg(CHILD)
         .arg(serde_json::to_string(&Errand::Ballast(pieces))?)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
-    let pipe = holder.stdin.take().ok_or("no pipe to the holder of memory")?;
-    let output = holder.stdout.take().ok_or("no pipe from the holder of memory")?;
-    let mut ready = String::new();
-    BufReader::new(output).read_line(&mut ready)?;
-    if ready.is_empty() {
-        return Err("the holder of memory did not start".into());
-    }
-    Ok((holder, Mutex::new(pipe)))
+    let ask = process.stdin.take().ok_or("no pipe to the holder of memory")?;
+    let output = process.stdout.take().ok_or("no pipe from the holder of memory")?;
+    let mut answers = BufReader::new(output).lines();
+    answers.next().ok_or("the holder of memory did not start")??;
+    Ok(Holder { process, pipes: Mutex::new(Pipes { ask, answers }) })
 }
 
 /// The holder: says when it holds `pieces`, then lets go of one for each byte that it reads.
@@ -104,6 +118,7 @@ pub(crate) fn serve(pieces: u64) -> Result<(), Fault> {
     for byte in std::io::stdin().lock().bytes() {
         byte?;
         drop(held.pop());
+        println!("released");
     }
     Ok(())
 }
