@@ -212,3 +212,8 @@ fn wait_for_a_slot() {
     #[cfg(not(loom))]
     std::thread::yield_now();
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -280,7 +280,6 @@ impl Index {
         word: Word,
     ) -> Result<(usize, &'a AtomicU64), InsertError> {
         let claimed = word.to_bits() | BUSY;
-        let success = if mutated(Mutant::PublishRelaxed) { Relaxed } else { AcqRel };
         let mut bucket = first;
         for depth in 0..CHAIN_MAX {
             if depth > 0 {
@@ -294,7 +293,7 @@ impl Index {
                     slot.store(claimed, Release);
                     return Ok((depth * SLOTS + offset, slot));
                 }
-                if slot.compare_exchange(EMPTY, claimed, success, Relaxed).is_ok() {
+                if slot.compare_exchange(EMPTY, claimed, AcqRel, Relaxed).is_ok() {
                     return Ok((depth * SLOTS + offset, slot));
                 }
             }
@@ -382,3 +381,8 @@ fn same(held: u64, seen: u64) -> bool {
     }
     held == seen
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[cfg(all(test, not(loom)))]
+mod tests;

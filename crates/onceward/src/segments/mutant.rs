@@ -17,7 +17,7 @@ pub(crate) enum Mutant {
     RemoveUnsettled,
     /// A look takes claims for entries.
     FindCountsClaims,
-    /// Words are published without release.
+    /// A replacing word is published without release.
     PublishRelaxed,
     /// A bucket is appended by look and store.
     AppendStores,
