@@ -154,6 +154,9 @@ impl Index {
                 Err(now) => header = now,
             }
         }
+        if mutated(Mutant::ClaimStays) {
+            return Err(InsertError::Stale);
+        }
         let released = slot.compare_exchange(word.to_bits() | BUSY, EMPTY, Release, Relaxed);
         debug_assert!(released.is_ok(), "a claim is its maker's (invariant 5)");
         Err(InsertError::Stale)

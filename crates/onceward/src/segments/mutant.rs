@@ -9,6 +9,8 @@ pub(crate) enum Mutant {
     InsertWithoutCommit,
     /// A slot is claimed by look and store.
     ClaimStores,
+    /// An insert that fails keeps its claim.
+    ClaimStays,
     /// The commit leaves the version as it is.
     VersionStands,
     /// A helper clears BUSY without looking at the header again.

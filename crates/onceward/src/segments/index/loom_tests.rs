@@ -268,6 +268,9 @@ fn insert_beside_claim() {
         let one = beside(&bench, move |bench| insert(bench, 1));
         let two = insert(&bench, 2);
         assert!(one.join().unwrap() ^ two, "one absence admits one insert");
+        let slots = bench.index.first(KEY).slots.iter();
+        let taken = slots.filter(|slot| slot.load(Relaxed) != EMPTY).count();
+        assert_eq!(taken, 1, "no claim is left");
     });
 }
 
@@ -275,6 +278,7 @@ fn insert_beside_claim() {
 fn an_owner_finds_its_own_entry_beside_the_claim_of_a_loser_s2() {
     insert_beside_claim();
     fails_for(Mutant::FindCountsClaims, "a claim is no entry", insert_beside_claim);
+    fails_for(Mutant::ClaimStays, "no claim is left", insert_beside_claim);
 }
 
 fn reader_beside_two_inserts() {
