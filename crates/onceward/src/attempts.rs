@@ -218,7 +218,9 @@ mod tests {
         let attempts = EndedAttempts::default();
         let at = Timestamp::from_millis;
         let all = |act: &(dyn Fn(u64) -> Remembered + Sync)| {
+            let start = std::sync::Barrier::new(4);
             let run = || {
+                start.wait();
                 (0..EACH).map(act).fold((0, 0), |(added, dropped), change| {
                     (added + change.added, dropped + change.dropped)
                 })

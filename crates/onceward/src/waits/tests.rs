@@ -9,6 +9,7 @@ use onceward_core::{
     ResultRef, Timestamp,
 };
 use onceward_testkit::ManualClock;
+use parking_lot::Mutex;
 
 use crate::answer::Waitable;
 use crate::config::StoreConfig;
@@ -150,12 +151,15 @@ fn who_pauses_under_a_queues_lock_holds_up_no_reader_and_no_other_key_s10() {
 struct Meddler {
     store: Store,
     clock: Arc<ManualClock>,
+    /// In the same line; leaving it takes the lock of the queue.
+    neighbour: Mutex<Option<BeginTicket>>,
     woken: AtomicUsize,
 }
 
 impl Wake for Meddler {
     fn wake(self: Arc<Self>) {
         self.woken.fetch_add(1, SeqCst);
+        drop(self.neighbour.lock().take());
         assert_eq!(name(&self.store, b"meddled", &ask(8)), "replay", "its own key, too");
         name(&self.store, b"paused", &ask(1));
         others_go_on(&self.store, &self.clock);
@@ -171,9 +175,10 @@ fn a_waker_is_called_outside_every_lock_s10() {
         other => panic!("absent: {other:?}"),
     });
     let token = own.unwrap().value;
-    let woken = AtomicUsize::new(0);
-    let meddler = Arc::new(Meddler { store: store.clone(), clock, woken });
+    let (woken, neighbour) = (AtomicUsize::new(0), Mutex::new(None));
+    let meddler = Arc::new(Meddler { store: store.clone(), clock, neighbour, woken });
     let mut ticket = line_up(&store, b"meddled", &ask(2), &Arc::clone(&meddler).into());
+    *meddler.neighbour.lock() = Some(line_up(&store, b"meddled", &ask(3), Waker::noop()));
     within_patience(move || {
         let result = ResultRef::of(200, b"done");
         store.complete(id(b"meddled"), &Complete { token, result, fingerprint: None }).unwrap();
