@@ -28,6 +28,10 @@ pub struct StoreConfig {
     pub memory_bytes: u64,
     /// The movable limits (S20).
     pub limits: Limits,
+    /// Entries that the index is sized for at the start, at about 14 bytes each; it does not grow.
+    /// `None` reckons with one entry per 256 bytes of memory. Somewhere beyond twice as many,
+    /// begins are Refused for capacity.
+    pub max_entries: Option<u64>,
     /// Independent parts, rounded up to a power of two. Default 64.
     pub shards: usize,
     /// What differs by namespace; a namespace that is not named works with the defaults.
@@ -42,6 +46,7 @@ impl Default for StoreConfig {
         Self {
             memory_bytes: 1024 * 1024 * 1024,
             limits: Limits::DEFAULT,
+            max_entries: None,
             shards: 64,
             namespaces: BTreeMap::new(),
             fence_floor: 1,
@@ -139,6 +144,11 @@ pub enum StartError {
         /// What is wrong with it.
         why: BadInput,
     },
+    /// The operating system gave no addresses for this much memory.
+    Addresses {
+        /// What the operating system said.
+        why: String,
+    },
     /// The thread that calls `tick` could not be started.
     Thread {
         /// What the operating system said.
@@ -164,6 +174,10 @@ impl fmt::Display for StartError {
                 write!(f, "fence_floor is {got}: give at most {FENCE_FLOOR_MAX}")
             }
             Self::Namespace { name, why } => write!(f, "namespace {name:?}: {why}"),
+            Self::Addresses { why } => write!(
+                f,
+                "no address space for memory_bytes: {why}; lower it, or raise the limit of the process (ulimit -v)"
+            ),
             Self::Thread { why } => write!(f, "the ticker's thread did not start: {why}"),
         }
     }

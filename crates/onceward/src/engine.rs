@@ -158,7 +158,12 @@ impl<S: Storage> Engine<S> {
         loop {
             let tried = self.try_begin(id, request, access, now, &mut shortage)?;
             match tried {
-                Ok(judged) => return Ok(judged),
+                Ok(judged) => {
+                    if matches!(judged.effect, Effect::Acquired { .. }) && access == Access::Free {
+                        self.storage.log_unfinished();
+                    }
+                    return Ok(judged);
+                }
                 Err(Failed::Stale) => {}
                 Err(Failed::NoRoom) => self.assist(now, &mut shortage),
             }
@@ -287,9 +292,10 @@ impl<S: Storage> Engine<S> {
         version: u64,
         access: Access,
         now: Timestamp,
-        shortage: &Shortage,
+        shortage: &mut Shortage,
     ) -> Result<Judged<BeginOutcome<()>>, Failed> {
-        let refused = |reason| {
+        let mut refused = |reason| {
+            shortage.of_places = reason == Refusal::Quota;
             if !shortage.is_final() {
                 return Err(Failed::NoRoom);
             }

@@ -36,7 +36,7 @@
 //! Inside, the engine looks at an entry, lets `onceward-core` decide, and commits to the version
 //! it looked at (see the private modules `engine` and `storage`); whoever waits is judged under a
 //! lock of its own identity (`waits`). There is no runtime here and no `unsafe`.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![expect(dead_code, reason = "what the segments need stands before they do")]
 
 mod answer;
@@ -52,12 +52,12 @@ mod hashed;
 mod namespaces;
 mod plain;
 mod result_copy;
-#[cfg_attr(not(test), expect(dead_code, reason = "not chosen as the storage yet"))]
 mod segments;
 mod storage;
 mod store;
 mod ticker;
 mod ticket;
+mod unfinished;
 mod waits;
 mod wheel;
 

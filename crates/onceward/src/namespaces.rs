@@ -43,11 +43,12 @@ impl Namespaces {
     /// What a namespace that needs no spelling out is known by: one that is configured, or
     /// `default`.
     pub(crate) fn number(&self, namespace: Namespace<'_>) -> Option<u16> {
-        if namespace == Namespace::DEFAULT {
-            return Some(DEFAULT_NUMBER);
+        match self.configured.get(namespace.as_str()) {
+            Some(&(number, _)) => {
+                u16::try_from(number).ok().filter(|&number| number != DEFAULT_NUMBER)
+            }
+            None => (namespace == Namespace::DEFAULT).then_some(DEFAULT_NUMBER),
         }
-        let (number, _) = self.configured.get(namespace.as_str())?;
-        u16::try_from(*number).ok().filter(|&number| number != DEFAULT_NUMBER)
     }
 
     /// The namespace of that number.
@@ -57,6 +58,11 @@ impl Namespaces {
         }
         let name = self.configured.keys().nth(usize::from(number))?;
         Namespace::new(name).ok()
+    }
+
+    /// The number that a place in this namespace's quota is held under.
+    pub(crate) fn quota_number(&self, namespace: Namespace<'_>) -> Option<u32> {
+        self.configured.get(namespace.as_str()).map(|&(number, _)| number)
     }
 
     pub(crate) fn config(&self, namespace: Namespace<'_>) -> NamespaceConfig {

@@ -4,7 +4,6 @@
 //! leaves: nothing is called while one is held but the visitor of [`Storage::page`].
 
 mod shard;
-mod unfinished;
 
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -21,8 +20,8 @@ use crate::namespaces::Namespaces;
 use crate::storage::{
     Access, Change, Charge, Hashed, Held, Loaded, LoadedEntry, Payload, Stale, Storage, Uncommitted,
 };
+use crate::unfinished::Unfinished;
 use shard::{ENTRY_BYTES, Shard, Surroundings};
-use unfinished::Unfinished;
 
 /// What is seen here is shared or copied: nothing needs to be kept from being reused.
 pub(crate) struct NoPin;

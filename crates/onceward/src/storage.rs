@@ -13,7 +13,11 @@ use sha2::{Digest as _, Sha256};
 pub(crate) use crate::hashed::Hashed;
 pub(crate) use crate::result_copy::ResultCopy;
 
-/// The storage that [`Store`](crate::Store) is built on.
+/// The storage that [`Store`](crate::Store) is built on, chosen when it is compiled.
+#[cfg(not(plain))]
+pub(crate) type Chosen = crate::segments::Segments;
+/// The storage that [`Store`](crate::Store) is built on, chosen when it is compiled.
+#[cfg(plain)]
 pub(crate) type Chosen = crate::plain::Plain;
 
 /// What was found, at one instant. `B` is the storage's handle to bytes.
@@ -287,6 +291,14 @@ pub(crate) trait Storage: Send + Sync {
 
     /// Frees what is due: at most `steps`, which is lowered by the work done.
     fn reclaim(&self, now: Timestamp, steps: &mut usize);
+
+    /// [`Storage::reclaim`] for places in quotas, which are free at an entry's own end.
+    fn reclaim_places(&self, now: Timestamp, steps: &mut usize) {
+        self.reclaim(now, steps);
+    }
+
+    /// Logs what a commit found unfinished (S7). The caller holds neither pin nor lock.
+    fn log_unfinished(&self) {}
 
     /// When something is due next, at the earliest.
     fn next_deadline(&self) -> Option<Timestamp>;

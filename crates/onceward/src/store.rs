@@ -57,14 +57,7 @@ impl Store {
         let budget = Arc::new(Budget::new(config.memory_bytes));
         let counters = Arc::<Counters>::default();
         let namespaces = Arc::new(Namespaces::new(&config.namespaces));
-        let storage = Chosen::new(
-            config.shards,
-            config.attempts_max(),
-            Arc::clone(&budget),
-            Arc::clone(&counters),
-            Arc::clone(&namespaces),
-            clock.now(),
-        );
+        let storage = open_storage(&config, &budget, &counters, &namespaces, clock.now())?;
         // Without a data directory only the wall clock keeps fences growing (S22).
         let by_wall_clock = wall_ms.checked_mul(1 << 20).filter(|&fence| fence <= FENCE_FLOOR_MAX);
         let first_fence = config.fence_floor.max(by_wall_clock.unwrap_or(1)).max(1);
@@ -135,6 +128,43 @@ impl Store {
         self.inner.closed.store(true, Ordering::Release);
         self.inner.waits.close(&self.inner.engine);
     }
+}
+
+#[cfg(not(plain))]
+fn open_storage(
+    config: &StoreConfig,
+    budget: &Arc<Budget>,
+    counters: &Arc<Counters>,
+    namespaces: &Arc<Namespaces>,
+    now: Timestamp,
+) -> Result<Chosen, StartError> {
+    let around = crate::segments::Surroundings {
+        budget: Arc::clone(budget),
+        counters: Arc::clone(counters),
+        namespaces: Arc::clone(namespaces),
+        attempts_max: config.attempts_max(),
+        attempt_memory: config.limits.attempt_memory,
+    };
+    Chosen::new(config.max_entries, around, now)
+        .map_err(|why| StartError::Addresses { why: why.to_string() })
+}
+
+#[cfg(plain)]
+fn open_storage(
+    config: &StoreConfig,
+    budget: &Arc<Budget>,
+    counters: &Arc<Counters>,
+    namespaces: &Arc<Namespaces>,
+    now: Timestamp,
+) -> Result<Chosen, StartError> {
+    Ok(Chosen::new(
+        config.shards,
+        config.attempts_max(),
+        Arc::clone(budget),
+        Arc::clone(counters),
+        Arc::clone(namespaces),
+        now,
+    ))
 }
 
 impl fmt::Debug for Store {

@@ -56,6 +56,8 @@ impl Drop for Place<'_> {
 pub(super) struct Shortage {
     slices: usize,
     nothing_due: bool,
+    /// It is a place in a quota that is short, not memory.
+    pub(super) of_places: bool,
 }
 
 impl Shortage {
@@ -91,7 +93,11 @@ impl<S: Storage> Engine<S> {
     /// Frees a slice of what is due. The caller holds no pin.
     pub(super) fn assist(&self, now: Timestamp, shortage: &mut Shortage) {
         let mut steps = ASSIST_STEPS;
-        self.storage.reclaim(now, &mut steps);
+        if shortage.of_places {
+            self.storage.reclaim_places(now, &mut steps);
+        } else {
+            self.storage.reclaim(now, &mut steps);
+        }
         shortage.slices += 1;
         shortage.nothing_due |= steps > 0;
     }

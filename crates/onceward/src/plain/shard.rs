@@ -7,13 +7,13 @@ use hashbrown::HashTable;
 use onceward_core::lifecycle::View;
 use onceward_core::{AttemptId, Identity, Namespace, ScopedKeyBuf, StateName, Timestamp};
 
-use super::unfinished::Unfinished;
 use crate::attempts::{ATTEMPT_BYTES, EndedAttempts, Remembered};
 use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::namespaces::Namespaces;
 use crate::plain::Bytes;
 use crate::storage::{Access, Change, Charge, Hashed, Loaded, LoadedEntry, Payload, Stale};
+use crate::unfinished::Unfinished;
 use crate::wheel::Wheel;
 
 /// What one entry costs beyond identity and bytes: its slot, its place in the table at the

@@ -1,10 +1,14 @@
 //! A bucket: one cache line with a header and seven slots.
 
+use std::io;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 
 use super::atomic::AtomicU64;
 use super::header::{Header, POSITIONS_MAX};
+#[cfg(not(plain))]
+use super::mapping::{HUGE_PAGE, Mapping};
 use super::mutant::{Mutant, mutated};
+#[cfg(plain)]
 use super::word::EMPTY;
 
 /// Slots of a bucket. Models look through fewer, or they would not end.
@@ -24,6 +28,7 @@ pub(crate) struct Bucket {
 const _: () = assert!(size_of::<Bucket>() == 64 && CHAIN_MAX == 9);
 
 impl Bucket {
+    #[cfg(plain)]
     pub(crate) fn new() -> Self {
         let slots = std::array::from_fn(|_| AtomicU64::new(EMPTY));
         Self { header: AtomicU64::new(0), slots }
@@ -52,23 +57,51 @@ impl Bucket {
     }
 }
 
-/// Buckets in one piece of memory, all zero at first.
+/// Buckets in one piece of memory, all zero at first. Pages that nothing was written to cost
+/// nothing.
 pub(crate) struct Buckets {
+    #[cfg(not(plain))]
+    mapping: Mapping,
+    #[cfg(plain)]
     all: Box<[Bucket]>,
 }
 
+#[cfg(not(plain))]
 impl Buckets {
-    pub(crate) fn new(count: usize) -> Self {
-        Self { all: (0..count).map(|_| Bucket::new()).collect() }
+    /// # Errors
+    /// The operating system gives no addresses.
+    pub(crate) fn try_new(count: usize) -> io::Result<Self> {
+        let bytes = count.saturating_mul(size_of::<Bucket>());
+        // A small index is not worth a huge page.
+        let huge = if bytes >= 4 * HUGE_PAGE { 0..bytes } else { 0..0 };
+        Ok(Self { mapping: Mapping::new(bytes, huge)? })
     }
 
     #[inline]
+    fn all(&self) -> &[Bucket] {
+        self.mapping.buckets()
+    }
+}
+
+#[cfg(plain)]
+impl Buckets {
+    pub(crate) fn try_new(count: usize) -> io::Result<Self> {
+        Ok(Self { all: (0..count).map(|_| Bucket::new()).collect() })
+    }
+
+    fn all(&self) -> &[Bucket] {
+        &self.all
+    }
+}
+
+impl Buckets {
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.all.len()
+        self.all().len()
     }
 
     #[inline]
     pub(crate) fn get(&self, at: usize) -> &Bucket {
-        &self.all[at]
+        &self.all()[at]
     }
 }

@@ -51,6 +51,7 @@
 //!
 //! No two-sided store-then-load pattern is in here, so nothing needs sequential consistency.
 
+use std::io;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::atomic::AtomicU64;
@@ -89,8 +90,18 @@ pub(crate) enum InsertError {
 
 impl Index {
     /// `buckets` of seven entries each, at least one, and `overflow` further ones.
+    ///
+    /// # Errors
+    /// The operating system gives no addresses.
+    pub(crate) fn try_new(buckets: usize, overflow: usize) -> io::Result<Self> {
+        let (buckets, pool) = (Buckets::try_new(buckets.max(1))?, Overflow::try_new(overflow)?);
+        Ok(Self { buckets, pool })
+    }
+
+    /// [`Index::try_new`] where addresses are sure to be had.
+    #[cfg(test)]
     pub(crate) fn new(buckets: usize, overflow: usize) -> Self {
-        Self { buckets: Buckets::new(buckets.max(1)), pool: Overflow::new(overflow) }
+        Self::try_new(buckets, overflow).expect("a small index has addresses")
     }
 
     /// The high bits choose the bucket, so that any number of buckets is filled evenly.
@@ -183,7 +194,10 @@ impl Index {
 
     /// Fetches what a look for this hash touches first.
     #[inline]
-    pub(crate) fn prefetch(&self, _hash: u64) {}
+    pub(crate) fn prefetch(&self, hash: u64) {
+        // A load whose value nobody waits for: the next ones go on beside it.
+        std::hint::black_box(self.first(hash).header());
+    }
 
     pub(crate) fn bucket_count(&self) -> usize {
         self.buckets.len()

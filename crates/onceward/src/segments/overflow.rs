@@ -3,6 +3,7 @@
 //! A bucket that has been linked stays in its chain: chains do not shrink, and no look meets a
 //! bucket that changes chains.
 
+use std::io;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use super::atomic::AtomicU32;
@@ -19,9 +20,13 @@ pub(crate) struct Overflow {
 
 impl Overflow {
     /// `count` is capped at what a header can number.
-    pub(crate) fn new(count: usize) -> Self {
+    ///
+    /// # Errors
+    /// The operating system gives no addresses.
+    pub(crate) fn try_new(count: usize) -> io::Result<Self> {
         let count = count.min(u32::MAX as usize);
-        Self { buckets: Buckets::new(count), used: AtomicU32::new(0), spare: AtomicU32::new(0) }
+        let buckets = Buckets::try_new(count)?;
+        Ok(Self { buckets, used: AtomicU32::new(0), spare: AtomicU32::new(0) })
     }
 
     /// Of the bucket with this number, from 1 on.
@@ -70,11 +75,11 @@ mod tests {
 
     #[test]
     fn each_bucket_is_handed_out_once_and_again_if_given_back() {
-        let pool = Overflow::new(2);
+        let pool = Overflow::try_new(2).unwrap();
         assert_eq!((pool.take(), pool.take(), pool.take()), (Some(1), Some(2), None));
         pool.give_back(2);
         assert_eq!((pool.take(), pool.take()), (Some(2), None));
         assert_eq!((pool.used(), pool.len()), (2, 2));
-        assert_eq!(Overflow::new(0).take(), None);
+        assert_eq!(Overflow::try_new(0).unwrap().take(), None);
     }
 }

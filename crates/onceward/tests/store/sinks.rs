@@ -23,21 +23,26 @@ fn kept<'a>(outcome: &BeginOutcome<&'a [u8]>) -> &'a [u8] {
 }
 
 #[test]
-fn replays_hand_out_the_stored_bytes_without_copying_them() {
+fn replays_hand_out_the_stored_bytes_in_memory_that_is_used_again() {
     let scene = Scene::new();
     let token = scene.own("k", &ask(1));
     let bell = Bell::new();
     let mut ticket = scene.line_up("k", &patient(2), &bell);
     scene.finish("k", token, b"the one result");
-    let place = |outcome: BeginOutcome<&[u8]>| kept(&outcome).as_ptr() as usize;
-    let first = scene.store.begin(id("k"), &ask(3), place).unwrap().value;
-    let second = scene.store.begin(id("k"), &ask(4), place).unwrap().value;
-    assert_eq!(first, second, "the same bytes, not two copies");
+    let place = |outcome: BeginOutcome<&[u8]>| {
+        assert_eq!(kept(&outcome), b"the one result");
+        kept(&outcome).as_ptr() as usize
+    };
     let waker = Arc::clone(&bell).into();
     match ticket.poll(&waker, place) {
-        std::task::Poll::Ready(Ok(answer)) => assert_eq!(answer.value, first, "pushed"),
+        std::task::Poll::Ready(Ok(_)) => {}
         other => panic!("{other:?}"),
     }
+    drop(ticket);
+    // Shared with the entry, or copied into a buffer that the thread uses again.
+    let first = scene.store.begin(id("k"), &ask(3), place).unwrap().value;
+    let second = scene.store.begin(id("k"), &ask(4), place).unwrap().value;
+    assert_eq!(first, second, "no new memory for each");
     let shown = scene.store.get(id("k"), |outcome| match outcome {
         GetOutcome::Completed(completed) => {
             completed.result.body.kept().map_or(0, |body| body.as_ptr() as usize)
@@ -47,7 +52,7 @@ fn replays_hand_out_the_stored_bytes_without_copying_them() {
     assert_eq!(shown.unwrap().value, first);
     let mut batch = Vec::new();
     scene.store.begin_many(&[(id("k"), ask(5))], |_, answer| {
-        batch.push(kept(&answer.unwrap().value).as_ptr() as usize);
+        batch.push(place(answer.unwrap().value));
     });
     assert_eq!(batch, [first]);
 }

@@ -5,15 +5,15 @@ use tracing::warn;
 
 /// What is logged of it, once no lock is held: a subscriber is foreign code, and may be slow.
 #[must_use]
-pub(super) struct Unfinished {
-    pub(super) namespace: Box<str>,
+pub(crate) struct Unfinished {
+    pub(crate) namespace: Box<str>,
     /// Of a hash under this process's own random key: tells entries apart, and nothing else (S16).
-    pub(super) key_hash: u32,
-    pub(super) state: StateName,
+    pub(crate) key_hash: u32,
+    pub(crate) state: StateName,
 }
 
 impl Unfinished {
-    pub(super) fn log(&self) {
+    pub(crate) fn log(&self) {
         warn!(
             namespace = &*self.namespace,
             key_hash = format_args!("{:08x}", self.key_hash),

@@ -1,0 +1,385 @@
+//! Changes of one entry: write a block, replace the word, put the old block away.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+
+use onceward_core::lifecycle::View;
+use onceward_core::{AttemptId, ResultRef, Timestamp};
+
+use super::Segments;
+use super::arena::WORD;
+use super::epoch::Pin;
+use super::expiry::{Piece, Slot};
+use super::head::{Head, Kind};
+use super::index::{Absence, InsertError};
+use super::reclaim::state_name;
+use super::record::{CONTINUATION_WORDS, Record, result_words};
+use super::reservation::{self, Reservation};
+use super::word::{Word, tag_of};
+use crate::attempts::{ATTEMPT_BYTES, Remembered};
+use crate::storage::{Access, Change, Charge, Hashed, Stale, Uncommitted, digest};
+use crate::unfinished::Unfinished;
+
+/// Words of a result that its first block holds at least, so that a record's head is not cut off
+/// from a result that nearly fits, nor the rest of a segment used for crumbs.
+const RESULT_WORDS_LEAST: usize = 32;
+
+/// What of an entry stays the same from block to block.
+struct Kept {
+    charge: Charge,
+    checkpoint: u64,
+    quota: bool,
+    level: u8,
+}
+
+impl Segments {
+    pub(super) fn commit_change(
+        &self,
+        pin: &Pin<'_>,
+        id: &Hashed<'_>,
+        version: u64,
+        access: Access,
+        change: Change<'_>,
+    ) -> Result<(), Uncommitted> {
+        let seen = Word::from_bits(version);
+        if seen.is_some_and(Word::watched) && access == Access::Free {
+            return Err(Uncommitted::Stale);
+        }
+        if let Change::Insert { view, charge, quota } = change {
+            return self.insert(pin, id, version, &view, charge, quota);
+        }
+        let seen = seen.filter(|word| !word.dead()).ok_or(Stale)?;
+        match change {
+            Change::Insert { .. } => Ok(()),
+            Change::Update { view } => Ok(self.update(pin, id, seen, &view)?),
+            Change::Checkpoint { view, bytes, charge } => {
+                Ok(self.save_checkpoint(pin, id, seen, &view, bytes, charge)?)
+            }
+            Change::Complete { view, offered, stored, charge } => {
+                let digest = stored.not_kept().is_some().then(|| digest(&offered));
+                self.complete(pin, id, seen, &view, stored, digest, charge)
+            }
+            Change::Remove { remembered_until, now } => {
+                Ok(self.remove(pin, id, seen, remembered_until, now)?)
+            }
+        }
+    }
+
+    fn insert(
+        &self,
+        pin: &Pin<'_>,
+        id: &Hashed<'_>,
+        version: u64,
+        view: &View,
+        charge: Charge,
+        quota: Option<u32>,
+    ) -> Result<(), Uncommitted> {
+        let stripe = Self::stripe();
+        let retention = view.acquired_at.until(view.expires_at);
+        let slot = Slot::new(Slot::level(retention.get()), view.expires_at);
+        let (arena, budget) = (&self.arena, &self.around.budget);
+        if !self.expiry.ensure(arena, budget, stripe, slot) {
+            return Err(Uncommitted::NoRoom);
+        }
+        let kept = Kept { charge, checkpoint: 0, quota: quota.is_some(), level: slot.level };
+        let block = self.write_reservation(id, view, &kept, false).ok_or(Uncommitted::NoRoom)?;
+        let word = Word::new(tag_of(id.hash), block);
+        let inserted = match Word::from_bits(version) {
+            None => Absence::from_bits(version).map_or(Err(Uncommitted::Stale), |absence| {
+                self.index.insert(id.hash, absence, word).map_err(|why| match why {
+                    InsertError::Stale => Uncommitted::Stale,
+                    InsertError::Full => Uncommitted::NoRoom,
+                })
+            }),
+            Some(seen) => self.replace_ended(pin, id, seen, word, view.acquired_at),
+        };
+        if inserted.is_err() {
+            self.slab.give_back(arena, stripe, block);
+            return inserted;
+        }
+        self.around.counters.came(view);
+        Ok(())
+    }
+
+    /// Puts a new entry in the place of one that is due or dead.
+    fn replace_ended(
+        &self,
+        pin: &Pin<'_>,
+        id: &Hashed<'_>,
+        seen: Word,
+        word: Word,
+        now: Timestamp,
+    ) -> Result<(), Uncommitted> {
+        let head = self.head_at(seen.location());
+        if seen.dead() {
+            // Who made it dead may not have come to this yet; twice does no harm.
+            let (ended, ..) = self.view_at(seen);
+            if ended.expires_at > now {
+                self.remember(id, ended.attempt_id, now.after(self.around.attempt_memory), now);
+            }
+        }
+        self.index
+            .replace(id.hash, seen, word.with_watched(seen.watched()))
+            .map_err(|_| Uncommitted::Stale)?;
+        if !seen.dead()
+            && let Some(unfinished) = self.ended(seen, head, id.hash)
+        {
+            self.unlogged.lock().push(unfinished);
+            self.has_unlogged.store(1, Relaxed);
+        }
+        self.unlinked(pin, seen.location(), head);
+        Ok(())
+    }
+
+    /// Writes a reservation that nobody sees yet; `None` if there is no room for it.
+    fn write_reservation(
+        &self,
+        id: &Hashed<'_>,
+        view: &View,
+        kept: &Kept,
+        owed: bool,
+    ) -> Option<u64> {
+        let words = reservation::words_of(&id.image, &view.fingerprint);
+        let (arena, budget) = (&self.arena, &self.around.budget);
+        let (block, words) = self.slab.take(arena, budget, Self::stripe(), words, owed)?;
+        let reservation = Reservation {
+            view,
+            image: &id.image,
+            charge: kept.charge,
+            checkpoint: kept.checkpoint,
+            quota: kept.quota,
+            level: kept.level,
+        };
+        reservation.write(arena.words(block, words));
+        self.slab.ends(arena, block, view.expires_at.as_millis());
+        Some(block)
+    }
+
+    /// The entry of a word that was found under the present pin, and what of it stays.
+    fn kept_at(&self, seen: Word) -> (View, Kept) {
+        let (view, charge, head, checkpoint) = self.view_at(seen);
+        let level = self.ends_at(seen.location()).level;
+        (view, Kept { charge, checkpoint, quota: head.quota(), level })
+    }
+
+    fn update(
+        &self,
+        pin: &Pin<'_>,
+        id: &Hashed<'_>,
+        seen: Word,
+        view: &View,
+    ) -> Result<(), Uncommitted> {
+        let (before, kept) = self.kept_at(seen);
+        self.replace_reservation(pin, id, seen, &before, view, &kept)
+    }
+
+    fn replace_reservation(
+        &self,
+        pin: &Pin<'_>,
+        id: &Hashed<'_>,
+        seen: Word,
+        before: &View,
+        view: &View,
+        kept: &Kept,
+    ) -> Result<(), Uncommitted> {
+        let block = self.write_reservation(id, view, kept, true).ok_or(Uncommitted::NoRoom)?;
+        if self.index.replace(id.hash, seen, seen.with_location(block)).is_err() {
+            self.slab.give_back(&self.arena, Self::stripe(), block);
+            return Err(Uncommitted::Stale);
+        }
+        self.around.counters.changed(before, view);
+        self.unlinked(pin, seen.location(), self.head_at(seen.location()));
+        Ok(())
+    }
+
+    fn save_checkpoint(
+        &self,
+        pin: &Pin<'_>,
+        id: &Hashed<'_>,
+        seen: Word,
+        view: &View,
+        bytes: &[u8],
+        charge: Charge,
+    ) -> Result<(), Uncommitted> {
+        let (before, kept) = self.kept_at(seen);
+        let number = self.last_checkpoint.fetch_add(1, Relaxed) + 1;
+        self.checkpoints.insert(number, Arc::from(bytes));
+        let former = kept.checkpoint;
+        let kept = Kept { charge, checkpoint: number, ..kept };
+        let saved = self.replace_reservation(pin, id, seen, &before, view, &kept);
+        self.checkpoints.remove(if saved.is_ok() { &former } else { &number });
+        saved
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one caller; the parts have no common noun")]
+    fn complete(
+        &self,
+        pin: &Pin<'_>,
+        id: &Hashed<'_>,
+        seen: Word,
+        view: &View,
+        stored: ResultRef<'_>,
+        digest: Option<[u8; 32]>,
+        charge: Charge,
+    ) -> Result<(), Uncommitted> {
+        let (before, kept) = self.kept_at(seen);
+        let slot = Slot::new(kept.level, view.expires_at);
+        let record =
+            Record { view, image: &id.image, stored, digest, quota: kept.quota, level: kept.level };
+        let pieces = self.take_pieces(&record, slot).ok_or(Uncommitted::NoRoom)?;
+        self.write_pieces(&record, &pieces);
+        if kept.quota {
+            let segment = self.arena.segment(self.arena.segment_of(pieces[0].location));
+            segment.noted.fetch_min(view.expires_at.as_millis(), AcqRel);
+        }
+        let bytes = pieces.iter().map(|piece| piece.words * WORD).sum::<usize>() as u64;
+        let word = seen.with_location(pieces[0].location);
+        let budget = &self.around.budget;
+        if self.index.replace(id.hash, seen, word).is_err() {
+            self.lose_pieces(slot, &pieces);
+            return Err(Uncommitted::Stale);
+        }
+        // What is charged is what the blocks take, whatever was reckoned.
+        let reckoned = charge.total();
+        budget.release(reckoned.saturating_sub(bytes));
+        budget.charge(bytes.saturating_sub(reckoned));
+        self.around.counters.changed(&before, view);
+        self.checkpoints.remove(&kept.checkpoint);
+        self.unlinked(pin, seen.location(), self.head_at(seen.location()));
+        Ok(())
+    }
+
+    /// Takes room for a record: in one piece nearly always.
+    fn take_pieces(&self, record: &Record<'_>, slot: Slot) -> Option<Vec<Piece>> {
+        let (arena, budget, stripe) = (&self.arena, &self.around.budget, Self::stripe());
+        let result = result_words(&record.stored);
+        let head = record.head_words(true);
+        let mut pieces: Vec<Piece> = Vec::with_capacity(1);
+        let mut left = result;
+        loop {
+            let (whole, least) = if pieces.is_empty() {
+                (record.head_words(false) + result, head + RESULT_WORDS_LEAST)
+            } else {
+                (CONTINUATION_WORDS + left, CONTINUATION_WORDS + RESULT_WORDS_LEAST)
+            };
+            let Some(piece) = self.expiry.take(arena, budget, stripe, slot, least, whole) else {
+                self.lose_pieces(slot, &pieces);
+                return None;
+            };
+            let overhead = if pieces.is_empty() { head } else { CONTINUATION_WORDS };
+            pieces.push(piece);
+            if piece.words == whole {
+                return Some(pieces);
+            }
+            left -= piece.words - overhead;
+        }
+    }
+
+    fn write_pieces(&self, record: &Record<'_>, pieces: &[Piece]) {
+        let next = |at: usize| pieces.get(at + 1).map(|piece| piece.location);
+        let words = |piece: &Piece| self.arena.words(piece.location, piece.words);
+        record.write(words(&pieces[0]), next(0));
+        let mut from = pieces[0].words - record.head_words(true).min(pieces[0].words);
+        for (at, piece) in pieces.iter().enumerate().skip(1) {
+            record.write_continuation(words(piece), from, next(at));
+            from += piece.words - CONTINUATION_WORDS;
+        }
+    }
+
+    /// Gives room back that was not published. What cannot be given back stays charged until its
+    /// segment is reclaimed.
+    fn lose_pieces(&self, slot: Slot, pieces: &[Piece]) {
+        for piece in pieces.iter().rev() {
+            if !self.expiry.give_back(&self.arena, slot, *piece) {
+                self.around.budget.charge((piece.words * WORD) as u64);
+            }
+        }
+    }
+
+    fn remove(
+        &self,
+        pin: &Pin<'_>,
+        id: &Hashed<'_>,
+        seen: Word,
+        remembered_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Stale> {
+        let (view, ..) = self.view_at(seen);
+        let (location, head) = (seen.location(), self.head_at(seen.location()));
+        let dead = seen.with_dead(true);
+        self.index.replace(id.hash, seen, dead).map_err(|_| Stale)?;
+        self.left(location, head);
+        self.remember(id, view.attempt_id, remembered_until, now);
+        // While somebody waits the word stays, so that nobody comes before who waited.
+        if !dead.watched() && self.index.remove(id.hash, dead).is_ok() {
+            self.unlinked(pin, location, head);
+        }
+        Ok(())
+    }
+
+    /// An entry is absent: its room and its place in the quota are free.
+    pub(super) fn left(&self, location: u64, head: Head) {
+        let around = &self.around;
+        around.counters.entries.less(1);
+        around.counters.state(state_name(head.kind())).less(1);
+        if head.quota() {
+            let image = self.image_at(location, head, self.ends_at(location));
+            let names = &around.namespaces;
+            let number = image.read(names, |id| names.quota_number(id.namespace()));
+            names.leave(number.flatten());
+        }
+        if head.kind() == Kind::Completed {
+            return; // Its room comes back with its segment.
+        }
+        let word = |at: usize| self.arena.word(location + at as u64).load(Relaxed);
+        let (_, charge, checkpoint) = reservation::read(head, 0, word);
+        self.checkpoints.remove(&checkpoint);
+        around.budget.release(charge.total());
+    }
+
+    /// No word names this block any more: it is free two epochs later.
+    pub(super) fn unlinked(&self, _pin: &Pin<'_>, location: u64, head: Head) {
+        if head.kind() == Kind::Completed {
+            return;
+        }
+        let stamp = self.epochs.stamp();
+        if self.slab.retire(&self.arena, Self::stripe(), location, stamp) {
+            self.advance(Timestamp::from_millis(self.ticked_at.load(Relaxed)));
+        }
+    }
+
+    pub(super) fn has_ended(&self, id: &Hashed<'_>, attempt: AttemptId, now: Timestamp) -> bool {
+        self.around.counters.attempts_remembered.get() > 0
+            && self.attempts.lock().contains(id, attempt, now)
+    }
+
+    fn remember(&self, id: &Hashed<'_>, attempt: AttemptId, until: Timestamp, now: Timestamp) {
+        let most = self.around.attempts_max;
+        let change = self.attempts.lock().remember(id, attempt, until, now, most);
+        self.count_attempts(&change);
+    }
+
+    pub(super) fn forget_attempts(&self, now: Timestamp, steps: &mut usize) {
+        let change = self.attempts.lock().forget_due(now, steps);
+        self.count_attempts(&change);
+    }
+
+    fn count_attempts(&self, change: &Remembered) {
+        let counters = &self.around.counters;
+        counters.attempts_remembered.add(change.added);
+        counters.attempts_remembered.less(change.dropped);
+        counters.attempts_forgotten_early.add(change.dropped_early);
+        self.around.budget.charge(change.added * ATTEMPT_BYTES);
+        self.around.budget.release(change.dropped * ATTEMPT_BYTES);
+    }
+
+    /// Logs what was found unfinished. The caller holds neither pin nor lock.
+    pub(super) fn log_unlogged(&self) {
+        if self.has_unlogged.load(Relaxed) == 0 {
+            return;
+        }
+        self.has_unlogged.store(0, Relaxed);
+        let unlogged = std::mem::take(&mut *self.unlogged.lock());
+        unlogged.iter().for_each(Unfinished::log);
+    }
+}

@@ -1,0 +1,283 @@
+//! The block of an entry that is COMPLETED, with its result. Immutable.
+//!
+//! | word | content |
+//! |---|---|
+//! | 0 | head |
+//! | 1 | fence |
+//! | 2 | expires at, ms 42 · number of the namespace 16 · level of its expiry slot 5 |
+//! | 3 | completed at, ms 42 · status 16 |
+//! | 4 | body bytes 32 · metadata bytes 32 |
+//! | 5, 6 | attempt id |
+//! | + 1 | attempt number 32 · doubt number 32, unless they are 1 and 0 |
+//! | + 1 | where the result goes on, if it does not end here |
+//! | … | fingerprint, identity, SHA-256 of the result if its body is not kept |
+//! | … | metadata and body, one after the other |
+//!
+//! With a fingerprint of 16 bytes, a UUID and an empty scope: 88 bytes, and the result. What does
+//! not fit the rest of a segment goes on in continuations: head, where it goes on, more bytes.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use onceward_core::lifecycle::{State, View};
+use onceward_core::{Body, Fence, Fingerprint, ResultRef, Timestamp};
+
+use super::arena::Arena;
+use super::atomic::AtomicU64;
+use super::head::{Head, Kind, digest_words};
+use super::reservation::{Ends, attempt_of, attempt_words, halves, pair};
+use crate::hashed::Image;
+use crate::result_copy::ResultCopy;
+
+const FIXED_WORDS: usize = 7;
+pub(crate) const CONTINUATION_WORDS: usize = 2;
+/// Of a continuation: where the result goes on.
+const NEXT: usize = 1;
+const DIGEST_WORDS: usize = 4;
+const TIME_BITS: u32 = 42;
+const TIME_MAX: u64 = (1 << TIME_BITS) - 1;
+
+/// What is written of a completed entry.
+pub(crate) struct Record<'a> {
+    pub(crate) view: &'a View,
+    pub(crate) image: &'a Image,
+    pub(crate) stored: ResultRef<'a>,
+    /// Of the result as offered, when not all of it is stored.
+    pub(crate) digest: Option<[u8; 32]>,
+    pub(crate) quota: bool,
+    pub(crate) level: u8,
+}
+
+/// Words before the result, if it needs all that a record may have, for what begin sets aside.
+pub(crate) fn most_head_words(image: &Image, fingerprint: &Fingerprint) -> usize {
+    // An unbound fingerprint may be bound by the longest digest.
+    let digest = match fingerprint {
+        Fingerprint::Later => DIGEST_WORDS,
+        Fingerprint::None | Fingerprint::Digest(_) => digest_words(fingerprint).1,
+    };
+    FIXED_WORDS + 2 + digest + image.shape.words() + DIGEST_WORDS
+}
+
+/// Words that metadata and body take.
+pub(crate) fn result_words(stored: &ResultRef<'_>) -> usize {
+    result_bytes(stored).div_ceil(8)
+}
+
+fn result_bytes(stored: &ResultRef<'_>) -> usize {
+    stored.metadata.len() + stored.body.kept().map_or(0, |body| body.len())
+}
+
+impl Record<'_> {
+    fn more(&self) -> bool {
+        (self.view.attempt_number, self.view.doubt_number) != (1, 0)
+    }
+
+    /// Words before the result.
+    pub(crate) fn head_words(&self, continued: bool) -> usize {
+        FIXED_WORDS
+            + usize::from(self.more())
+            + usize::from(continued)
+            + digest_words(&self.view.fingerprint).1
+            + self.image.shape.words()
+            + self.digest.map_or(0, |_| DIGEST_WORDS)
+    }
+
+    /// Fills the first block: what comes before the result, and as much of it as fits. `next` says
+    /// where it goes on.
+    pub(crate) fn write(&self, block: &[AtomicU64], next: Option<u64>) {
+        let view = self.view;
+        let completed_at = match view.state {
+            State::Completed { completed_at, .. } => completed_at,
+            State::Reserved { .. } | State::InDoubt { .. } => Timestamp::ZERO,
+        };
+        let attempt = attempt_words(view.attempt_id);
+        let body = self.stored.body.kept().map_or(0, |body| body.len());
+        let head = Head::of_state(&view.state, block.len())
+            .with_identity(self.image.shape, &view.fingerprint)
+            .with_flags(self.more(), next.is_some(), self.quota);
+        let fixed = [
+            head.0,
+            view.fence.get(),
+            Ends {
+                expires_at: view.expires_at,
+                namespace_number: self.image.namespace_number,
+                level: self.level,
+            }
+            .to_word(),
+            completed_at.as_millis().min(TIME_MAX) | u64::from(self.stored.status) << TIME_BITS,
+            pair(body as u32, self.stored.metadata.len() as u32),
+            attempt[0],
+            attempt[1],
+        ];
+        let more = self.more().then(|| pair(view.attempt_number, view.doubt_number));
+        let (print, print_len) = digest_words(&view.fingerprint);
+        let digest = self.digest.map(|digest| {
+            let mut words = [0; DIGEST_WORDS];
+            for (word, eight) in words.iter_mut().zip(digest.as_chunks::<8>().0) {
+                *word = u64::from_le_bytes(*eight);
+            }
+            words
+        });
+        let words = fixed
+            .into_iter()
+            .chain(more)
+            .chain(next)
+            .chain(print.into_iter().take(print_len))
+            .chain(self.image.words().iter().copied())
+            .chain(digest.into_iter().flatten());
+        let mut at = 0;
+        for (to, word) in block.iter().zip(words) {
+            to.store(word, Relaxed);
+            at += 1;
+        }
+        self.write_result(&block[at..], 0);
+    }
+
+    /// Fills a continuation with the result from its word `from` on.
+    pub(crate) fn write_continuation(&self, block: &[AtomicU64], from: usize, next: Option<u64>) {
+        let head =
+            Head::new(Kind::Continuation, block.len()).with_flags(false, next.is_some(), false);
+        block[0].store(head.0, Relaxed);
+        block[NEXT].store(next.unwrap_or(0), Relaxed);
+        self.write_result(&block[CONTINUATION_WORDS..], from);
+    }
+
+    /// Writes words of metadata and body, from word `from` of both together on.
+    fn write_result(&self, to: &[AtomicU64], from: usize) {
+        let metadata = self.stored.metadata;
+        let body: &[u8] = self.stored.body.kept().copied().unwrap_or_default();
+        let size = metadata.len() + body.len();
+        let byte = |at: usize| match at.checked_sub(metadata.len()) {
+            None => metadata[at],
+            Some(at) => body.get(at).copied().unwrap_or(0),
+        };
+        // Words that lie in the body alone, which nearly all do.
+        let whole_from = metadata.len().div_ceil(8).clamp(from, from + to.len());
+        let whole_to = (size / 8).clamp(whole_from, from + to.len());
+        let by_bytes = |word: usize| {
+            let bytes = (0..8).map(|at| u64::from(byte(8 * word + at)) << (8 * at));
+            bytes.fold(0, |word, byte| word | byte)
+        };
+        for word in (from..whole_from).chain(whole_to..size.div_ceil(8).min(from + to.len())) {
+            to[word - from].store(by_bytes(word), Relaxed);
+        }
+        if whole_to > whole_from {
+            let bytes = &body[8 * whole_from - metadata.len()..8 * whole_to - metadata.len()];
+            for (to, eight) in to[whole_from - from..].iter().zip(bytes.as_chunks::<8>().0) {
+                to.store(u64::from_le_bytes(*eight), Relaxed);
+            }
+        }
+    }
+}
+
+/// A published record, read where it lies.
+#[derive(Clone, Copy)]
+pub(crate) struct Stored<'a> {
+    arena: &'a Arena,
+    location: u64,
+    head: Head,
+}
+
+impl<'a> Stored<'a> {
+    pub(crate) fn new(arena: &'a Arena, location: u64, head: Head) -> Self {
+        Self { arena, location, head }
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        self.arena.word(self.location + at as u64).load(Relaxed)
+    }
+
+    fn fingerprint_at(&self) -> usize {
+        FIXED_WORDS + usize::from(self.head.more()) + usize::from(self.head.continued())
+    }
+
+    pub(crate) fn image_at(&self) -> usize {
+        self.fingerprint_at() + self.head.fingerprint_words()
+    }
+
+    fn digest_at(&self) -> usize {
+        self.image_at() + self.head.shape().words()
+    }
+
+    fn result_at(&self) -> usize {
+        self.digest_at() + self.head.not_kept().map_or(0, |_| DIGEST_WORDS)
+    }
+
+    pub(crate) fn view(&self, version: u64) -> View {
+        let (attempt_number, doubt_number) =
+            if self.head.more() { halves(self.word(FIXED_WORDS)) } else { (1, 0) };
+        let completed_at = Timestamp::from_millis(self.word(3) & TIME_MAX);
+        let fingerprint_at = self.fingerprint_at();
+        View {
+            version,
+            state: State::Completed { completed_at, not_kept: self.head.not_kept() },
+            fence: Fence::new(self.word(1)).unwrap_or(Fence::LARGEST),
+            attempt_id: attempt_of([self.word(5), self.word(6)]),
+            attempt_number,
+            doubt_number,
+            fingerprint: self.head.fingerprint(|at| self.word(fingerprint_at + at)),
+            // Ages count from completion from now on.
+            acquired_at: completed_at,
+            expires_at: Ends::of_word(self.word(2)).expires_at,
+            checkpoint_ordinal: 0,
+        }
+    }
+
+    fn status(&self) -> u16 {
+        (self.word(3) >> TIME_BITS) as u16
+    }
+
+    /// Calls `piece` with the words of each block that the result is in, in order, without the
+    /// padding of the last.
+    fn pieces(&self, mut piece: impl FnMut(&[AtomicU64])) -> usize {
+        let (body, metadata) = halves(self.word(4));
+        let size = body as usize + metadata as usize;
+        let mut left = size.div_ceil(8);
+        let (mut location, mut head, mut at) = (self.location, self.head, self.result_at());
+        let mut next =
+            self.head.continued().then(|| self.word(FIXED_WORDS + usize::from(self.head.more())));
+        loop {
+            let count = left.min(head.words().saturating_sub(at));
+            piece(self.arena.words(location + at as u64, count));
+            left -= count;
+            match next {
+                Some(there) if left > 0 => {
+                    location = there;
+                    head = Head(self.arena.word(there).load(Relaxed));
+                    at = CONTINUATION_WORDS;
+                    let further = self.arena.word(there + NEXT as u64).load(Relaxed);
+                    next = head.continued().then_some(further);
+                }
+                _ => return size,
+            }
+        }
+    }
+
+    /// Copies the result out.
+    pub(crate) fn copy(&self) -> ResultCopy {
+        let (_, metadata) = halves(self.word(4));
+        let body = self.head.not_kept().map_or(Body::Kept(()), Body::NotKept);
+        ResultCopy::new(self.status(), metadata as usize, body, |to| {
+            let size = self.pieces(|words| {
+                let from = to.len();
+                to.resize(from + 8 * words.len(), 0);
+                for (eight, word) in to[from..].as_chunks_mut::<8>().0.iter_mut().zip(words) {
+                    *eight = word.load(Relaxed).to_le_bytes();
+                }
+            });
+            to.truncate(size);
+        })
+    }
+
+    /// Whether `offered` is the result that was stored (S3).
+    pub(crate) fn is(&self, offered: &ResultRef<'_>, digest: impl FnOnce() -> [u8; 32]) -> bool {
+        if self.head.not_kept().is_some() {
+            let at = self.digest_at();
+            let (stored, _) =
+                digest().as_chunks::<8>().0.iter().fold((true, at), |(same, at), eight| {
+                    (same && self.word(at) == u64::from_le_bytes(*eight), at + 1)
+                });
+            return stored;
+        }
+        self.copy().as_result() == *offered
+    }
+}

@@ -1,0 +1,265 @@
+//! Reservation blocks: of a few sizes, freed one by one.
+//!
+//! Invariants:
+//! 1. A block is in one place: in use, in limbo, or free. Only a block that nobody can see any
+//!    more is free, so whoever takes one may write to it.
+//! 2. A segment's `due` is no later than the end of any published reservation in it: it is lowered
+//!    before the publication.
+//! 3. Bytes of all blocks ever cut are charged to the budget until their segments are released, so
+//!    that what is free is not given away twice.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+use super::arena::{Area, Arena, WORD};
+use super::atomic::AtomicU64;
+use super::cursor::{Cursor, Position};
+use super::head::Kind;
+use super::reservation::LINK;
+use super::segment::NEVER;
+use super::stack::{Links, Stack};
+use crate::budget::Budget;
+
+/// Groups of threads that share cursors and lists.
+pub(crate) const STRIPES: usize = 4;
+/// Words per block of each class; the last holds the longest identity with the longest digest.
+const CLASSES: [usize; 6] = [16, 24, 32, 48, 64, 96];
+/// Epochs whose retired blocks are held apart: those of `e` are free from `e + 2` on, and nobody
+/// adds to the list of `e + 4` while the list of `e` may still be emptied by one who is pinned.
+const LIMBO: usize = 4;
+
+pub(crate) struct Slab {
+    classes: [Class; CLASSES.len()],
+    stripes: [Stripe; STRIPES],
+}
+
+struct Class {
+    words: usize,
+    free: [Stack; STRIPES],
+    open: [Cursor; STRIPES],
+}
+
+#[repr(align(128))]
+struct Stripe {
+    limbo: [Stack; LIMBO],
+    /// Bytes of blocks cut, and in use. Each may go below zero; their sums do not.
+    cut: AtomicU64,
+    in_use: AtomicU64,
+    /// Blocks retired, which says when it is time to look at the epochs.
+    retired: AtomicU64,
+}
+
+struct BlockLinks<'a>(&'a Arena);
+
+impl Links for BlockLinks<'_> {
+    fn link(&self, block: u64) -> &AtomicU64 {
+        self.0.word(block + LINK as u64)
+    }
+}
+
+impl Slab {
+    pub(crate) fn new() -> Self {
+        Self {
+            classes: CLASSES.map(|words| Class {
+                words,
+                free: std::array::from_fn(|_| Stack::new()),
+                open: std::array::from_fn(|_| Cursor::new()),
+            }),
+            stripes: std::array::from_fn(|_| Stripe {
+                limbo: std::array::from_fn(|_| Stack::new()),
+                cut: AtomicU64::new(0),
+                in_use: AtomicU64::new(0),
+                retired: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// A block of at least so many words, and how many it has. `None` if memory for a new one is
+    /// refused: never if it is `owed` to what lives already.
+    pub(crate) fn take(
+        &self,
+        arena: &Arena,
+        budget: &Budget,
+        stripe: usize,
+        words: usize,
+        owed: bool,
+    ) -> Option<(u64, usize)> {
+        let class = self.classes.iter().find(|class| class.words >= words)?;
+        let bytes = (class.words * WORD) as u64;
+        let links = BlockLinks(arena);
+        let own = (0..STRIPES).map(|offset| (stripe + offset) % STRIPES);
+        let free = own.into_iter().find_map(|stripe| class.free[stripe].pop(&links));
+        let block = match free {
+            Some(block) => block,
+            None => {
+                if owed {
+                    budget.charge(bytes);
+                } else if !budget.reserve(bytes) {
+                    return None;
+                }
+                let Some(block) = class.cut(arena, stripe) else {
+                    budget.release(bytes);
+                    return None;
+                };
+                self.stripes[stripe].cut.fetch_add(bytes, Relaxed);
+                block
+            }
+        };
+        self.stripes[stripe].in_use.fetch_add(bytes, Relaxed);
+        Some((block, class.words))
+    }
+
+    /// Notes, before it is published, when the reservation in a block ends.
+    pub(crate) fn ends(&self, arena: &Arena, block: u64, expires_ms: u64) {
+        // Releases what was written to the block: who raises `due` later finds it.
+        arena.segment(arena.segment_of(block)).due.fetch_min(expires_ms, AcqRel);
+    }
+
+    /// Gives back what was not published.
+    pub(crate) fn give_back(&self, arena: &Arena, stripe: usize, block: u64) {
+        let segment = arena.segment(arena.segment_of(block));
+        let words = segment.block_words.load(Relaxed) as usize;
+        arena.word(block).store(Kind::Nothing as u64, Relaxed);
+        self.stripes[stripe].in_use.fetch_sub((words * WORD) as u64, Relaxed);
+        if let Some(class) = self.classes.iter().find(|class| class.words == words) {
+            class.free[stripe].push(&BlockLinks(arena), block);
+        }
+    }
+
+    /// Puts away what was unlinked in epoch `stamp` and may still be read. Whether it is time to
+    /// look for epochs that have passed.
+    pub(crate) fn retire(&self, arena: &Arena, stripe: usize, block: u64, stamp: u64) -> bool {
+        /// Blocks between two looks at the epochs.
+        const PATIENCE: u64 = 64;
+        let own = &self.stripes[stripe];
+        own.limbo[stamp as usize % LIMBO].push(&BlockLinks(arena), block);
+        own.retired.fetch_add(1, Relaxed) % PATIENCE == PATIENCE - 1
+    }
+
+    /// Frees what was retired in epoch `stamp`. The caller is pinned, and the epoch is two later.
+    pub(crate) fn free_retired(&self, arena: &Arena, stamp: u64) {
+        for (number, stripe) in self.stripes.iter().enumerate() {
+            let mut block = stripe.limbo[stamp as usize % LIMBO].take();
+            while block != 0 {
+                let next = BlockLinks(arena).link(block).load(Relaxed);
+                self.give_back(arena, number, block);
+                block = next;
+            }
+        }
+    }
+
+    /// Whether blocks wait for their epoch to pass.
+    pub(crate) fn has_retired(&self) -> bool {
+        self.stripes.iter().flat_map(|stripe| &stripe.limbo).any(|limbo| !limbo.is_empty())
+    }
+
+    /// Words of a segment that blocks were cut from so far.
+    pub(crate) fn cut_words(&self, arena: &Arena, number: u64) -> usize {
+        let open = self.classes.iter().flat_map(|class| &class.open).map(Cursor::get);
+        let open = open.into_iter().find(|at| at.segment() == number).map(Position::used);
+        open.unwrap_or_else(|| match arena.segment(number).used.load(Acquire) as usize {
+            0 => arena.geometry.segment_words, // Its sealer has not said so yet.
+            used => used,
+        })
+    }
+
+    /// Bytes of blocks that are free or in limbo.
+    pub(crate) fn idle_bytes(&self) -> u64 {
+        let (cut, in_use) = self.stripes.iter().fold((0_u64, 0_u64), |(cut, in_use), stripe| {
+            let stripe = (stripe.cut.load(Relaxed), stripe.in_use.load(Relaxed));
+            (cut.wrapping_add(stripe.0), in_use.wrapping_add(stripe.1))
+        });
+        cut.wrapping_sub(in_use)
+    }
+
+    /// Bytes of all blocks cut.
+    fn cut_bytes(&self) -> u64 {
+        self.stripes.iter().fold(0_u64, |sum, stripe| sum.wrapping_add(stripe.cut.load(Relaxed)))
+    }
+
+    /// Releases segments of which no block is in use, once most blocks are idle. One caller at a
+    /// time. Cost: a walk over the free blocks.
+    pub(crate) fn release_idle(&self, arena: &Arena, budget: &Budget) {
+        /// Idle bytes below which it is not worth the walk, unless nothing is in use.
+        const WORTH: u64 = 1 << 20;
+        let (idle, cut) = (self.idle_bytes(), self.cut_bytes());
+        if idle == 0 || idle > cut || (idle < cut && (idle < WORTH || idle < cut - cut / 4)) {
+            return;
+        }
+        for class in &self.classes {
+            let released = class.release_idle(arena);
+            budget.release(released);
+            self.stripes[0].cut.fetch_sub(released, Relaxed);
+        }
+    }
+}
+
+impl Class {
+    /// Cuts a block that was never used.
+    fn cut(&self, arena: &Arena, stripe: usize) -> Option<u64> {
+        let size = arena.geometry.segment_words;
+        let cursor = &self.open[stripe];
+        loop {
+            let at = cursor.get();
+            let segment = at.segment();
+            if segment != 0 && at.used() + self.words <= size {
+                if cursor.advance(at, Position::new(segment, at.used() + self.words)) {
+                    return Some(arena.location(segment, at.used()));
+                }
+                continue;
+            }
+            let fresh = arena.take_segment(Area::Slab)?;
+            arena.segment(fresh).open(NEVER, 0, self.words as u64);
+            if cursor.advance(at, Position::new(fresh, self.words)) {
+                seal(arena, at);
+                return Some(arena.location(fresh, 0));
+            }
+            arena.put_back(fresh);
+        }
+    }
+
+    /// Bytes of blocks in segments that were wholly free, and are released.
+    fn release_idle(&self, arena: &Arena) -> u64 {
+        let links = BlockLinks(arena);
+        // No more is cut from what is open; then everything free is taken. Whoever needs a block
+        // meanwhile cuts a new one.
+        for cursor in &self.open {
+            let at = cursor.get();
+            if cursor.advance(at, Position::NONE) {
+                seal(arena, at);
+            }
+        }
+        let mut taken = Vec::new();
+        let mut in_hand = BTreeMap::<u64, u64>::new();
+        for free in &self.free {
+            let mut block = free.take();
+            while block != 0 {
+                taken.push(block);
+                *in_hand.entry(arena.segment_of(block)).or_default() += self.words as u64;
+                block = links.link(block).load(Relaxed);
+            }
+        }
+        // Of these all that was ever cut is in hand. One whose sealer has not said so yet is not
+        // among them: nothing at all seems to be cut from it.
+        in_hand.retain(|&number, words| arena.segment(number).used.load(Acquire) == *words);
+        for block in taken {
+            if !in_hand.contains_key(&arena.segment_of(block)) {
+                self.free[0].push(&links, block);
+            }
+        }
+        let mut released = 0;
+        for (number, words) in in_hand {
+            arena.segment(number).open(NEVER, 0, 0);
+            arena.free_segment(number);
+            released += words * WORD as u64;
+        }
+        released
+    }
+}
+
+/// Says how many words were cut from a segment that is open no more.
+fn seal(arena: &Arena, at: Position) {
+    if at.segment() != 0 {
+        arena.segment(at.segment()).used.store(at.used() as u64, Release);
+    }
+}
