@@ -120,6 +120,13 @@ stats! {
     memory_high_water_bytes,
     /// Bytes that may be charged.
     memory_limit_bytes,
+    /// Bytes of the index, which are not charged: fixed at the start, but for what crowds.
+    memory_index_bytes,
+    /// Bytes of those charged that are kept for the next reservations.
+    memory_idle_bytes,
+    /// How long ago the oldest epoch began that a thread is pinned in, in ms; 0 if none is. Memory
+    /// that went since waits for that thread.
+    oldest_pin_ms,
     /// Attempt ids remembered as ended (S3).
     attempts_remembered,
     /// Attempt ids forgotten early because there were too many (S3).

@@ -123,6 +123,7 @@ impl Figures {
         self.state(view.state_name()).one_more();
     }
 
+    #[cfg(any(plain, test))]
     pub(crate) fn went(&self, view: &View) {
         self.entries.less(1);
         self.state(view.state_name()).less(1);

@@ -37,7 +37,7 @@
 //! it looked at (see the private modules `engine` and `storage`); whoever waits is judged under a
 //! lock of its own identity (`waits`). There is no runtime here and no `unsafe`.
 #![deny(unsafe_code)]
-#![expect(dead_code, reason = "what the segments need stands before they do")]
+#![cfg_attr(plain, expect(dead_code, reason = "the plain storage needs less than there is"))]
 
 mod answer;
 mod attempts;
@@ -50,6 +50,7 @@ mod deadline;
 mod engine;
 mod hashed;
 mod namespaces;
+#[cfg(any(plain, test))]
 mod plain;
 mod result_copy;
 mod segments;
@@ -59,6 +60,7 @@ mod ticker;
 mod ticket;
 mod unfinished;
 mod waits;
+#[cfg(any(plain, test))]
 mod wheel;
 
 pub use answer::{Answer, StoreError, Waitable};

@@ -1,9 +1,11 @@
 //! What the store knows of namespaces: their names, once each, and what is configured for some.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+#[cfg(any(plain, test))]
+use std::{collections::HashMap, sync::Arc};
 
 use onceward_core::Namespace;
+#[cfg(any(plain, test))]
 use parking_lot::RwLock;
 
 use crate::counters::Counter;
@@ -23,6 +25,7 @@ pub(crate) struct Namespaces {
     configured: BTreeMap<String, (u32, NamespaceConfig)>,
     /// By number: how many identities each configured namespace holds.
     held: Box<[Counter]>,
+    #[cfg(any(plain, test))]
     names: RwLock<HashMap<Box<str>, Arc<str>>>,
 }
 
@@ -37,7 +40,12 @@ impl Namespaces {
             .zip(0..)
             .map(|((name, config), number)| (name.clone(), (number, *config)))
             .collect();
-        Self { configured, held, names: RwLock::default() }
+        Self {
+            configured,
+            held,
+            #[cfg(any(plain, test))]
+            names: RwLock::default(),
+        }
     }
 
     /// What a namespace that needs no spelling out is known by: one that is configured, or
@@ -86,7 +94,10 @@ impl Namespaces {
             held.less(1);
         }
     }
+}
 
+#[cfg(any(plain, test))]
+impl Namespaces {
     /// An entry has gone, and gives its copy of the name back, which goes with the last one.
     pub(crate) fn release(&self, name: Arc<str>) {
         /// Above this many copies nobody can be the last one, unless as many threads come at once;

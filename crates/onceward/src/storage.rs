@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use onceward_core::lifecycle::View;
-use onceward_core::{AttemptId, Body, Fingerprint, Identity, Metadata, ResultRef, Timestamp};
+use onceward_core::{
+    AttemptId, Body, Fingerprint, Identity, Metadata, ResultRef, Stats, Timestamp,
+};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use crate::hashed::Hashed;
@@ -52,6 +54,7 @@ pub(crate) enum Held {
     Nothing,
     Checkpoint(Arc<[u8]>),
     /// Shared with the entry.
+    #[cfg(any(plain, test))]
     Result(Arc<Payload>),
     /// Copied out of the entry.
     Copy(ResultCopy),
@@ -60,6 +63,7 @@ pub(crate) enum Held {
 impl Held {
     pub(crate) fn result(&self) -> Option<ResultRef<'_>> {
         match self {
+            #[cfg(any(plain, test))]
             Self::Result(payload) => Some(payload.as_result()),
             Self::Copy(copy) => Some(copy.as_result()),
             Self::Nothing | Self::Checkpoint(_) => None,
@@ -69,12 +73,13 @@ impl Held {
     pub(crate) fn checkpoint(&self) -> Option<&[u8]> {
         match self {
             Self::Checkpoint(bytes) => Some(bytes),
-            Self::Nothing | Self::Result(_) | Self::Copy(_) => None,
+            _ => None,
         }
     }
 }
 
 /// A stored result: metadata and body in one allocation.
+#[cfg(any(plain, test))]
 pub(crate) struct Payload {
     status: u16,
     metadata_size: usize,
@@ -85,6 +90,7 @@ pub(crate) struct Payload {
     digest: Option<[u8; 32]>,
 }
 
+#[cfg(any(plain, test))]
 impl Payload {
     /// Copies `offered`, whole or, if `stored.body` is not kept, what of it outlives that (S12).
     pub(crate) fn new(offered: &ResultRef<'_>, stored: &ResultRef<'_>) -> Self {
@@ -168,6 +174,9 @@ pub(crate) enum Change<'a> {
     Remove { remembered_until: Timestamp, now: Timestamp },
 }
 
+/// Identities that are looked for together, so that their misses overlap.
+pub(crate) const BATCH: usize = 16;
+
 /// Whether the caller holds the waits' lock of the identity.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Access {
@@ -241,6 +250,9 @@ pub(crate) trait Storage: Send + Sync {
 
     /// Fetches what looks at these identities will touch, so that their misses overlap.
     fn prefetch(&self, _pin: &Self::Pin<'_>, _ids: &[Hashed<'_>]) {}
+
+    /// Fills in the figures that only the storage knows. Takes no lock.
+    fn fill(&self, _stats: &mut Stats, _now: Timestamp) {}
 
     /// Looks, and asks whether `attempt` has ended, at one instant.
     fn load(

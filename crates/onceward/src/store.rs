@@ -183,25 +183,40 @@ impl Inner {
         identity: Identity<'_>,
         request: &Begin,
     ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
+        self.begin_hashed(&self.engine.storage.hashed(identity), request)
+    }
+
+    fn begin_hashed(
+        &self,
+        id: &Hashed<'_>,
+        request: &Begin,
+    ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
         request.check(&self.engine.limits)?;
-        let judged = self.judge_begin(identity, request)?;
+        let judged = self.judge_begin(id, request)?;
         self.engine.counters.began(&judged.outcome, judged.effect);
         Ok(judged)
+    }
+
+    /// Fetches what looks at a batch of identities will touch.
+    fn prefetched<'a>(&self, identities: impl Iterator<Item = Identity<'a>>) -> Vec<Hashed<'a>> {
+        let storage = &self.engine.storage;
+        let ids: Vec<_> = identities.map(|identity| storage.hashed(identity)).collect();
+        storage.prefetch(&storage.pin(), &ids);
+        ids
     }
 
     /// Judges a begin whose limits are checked, without counting it.
     fn judge_begin(
         &self,
-        identity: Identity<'_>,
+        id: &Hashed<'_>,
         request: &Begin,
     ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
         self.check_open()?;
-        let id = self.engine.storage.hashed(identity);
         let now = self.clock.now();
-        Ok(match self.engine.begin(&id, request, Access::Free, now) {
+        Ok(match self.engine.begin(id, request, Access::Free, now) {
             Ok(judged) => self.announcing(judged),
-            Err(Watched) => self.waits.exclusively(&self.engine, &id, now, |_| {
-                let judged = self.engine.begin_exclusively(&id, request, now);
+            Err(Watched) => self.waits.exclusively(&self.engine, id, now, |_| {
+                let judged = self.engine.begin_exclusively(id, request, now);
                 let effect = judged.effect;
                 (judged, effect)
             }),
@@ -226,14 +241,21 @@ impl Inner {
         identity: Identity<'_>,
         operate: impl Fn(&Engine, &Hashed<'_>, Access, Timestamp) -> Result<Judged<O>, Watched>,
     ) -> Result<O, StoreError> {
+        self.act_hashed(&self.engine.storage.hashed(identity), operate)
+    }
+
+    fn act_hashed<O: Copy>(
+        &self,
+        id: &Hashed<'_>,
+        operate: impl Fn(&Engine, &Hashed<'_>, Access, Timestamp) -> Result<Judged<O>, Watched>,
+    ) -> Result<O, StoreError> {
         self.check_open()?;
-        let id = self.engine.storage.hashed(identity);
         let now = self.clock.now();
-        if let Ok(judged) = operate(&self.engine, &id, Access::Free, now) {
+        if let Ok(judged) = operate(&self.engine, id, Access::Free, now) {
             return Ok(self.announcing(judged).outcome);
         }
-        let judged = self.waits.exclusively(&self.engine, &id, now, |access| {
-            let judged = operate(&self.engine, &id, access, now);
+        let judged = self.waits.exclusively(&self.engine, id, now, |access| {
+            let judged = operate(&self.engine, id, access, now);
             let effect = judged.as_ref().map_or(Effect::None, |judged| judged.effect);
             (judged, effect)
         });

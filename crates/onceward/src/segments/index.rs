@@ -100,6 +100,7 @@ impl Index {
 
     /// [`Index::try_new`] where addresses are sure to be had.
     #[cfg(test)]
+    #[expect(dead_code, reason = "for the index's own tests, which come with its models")]
     pub(crate) fn new(buckets: usize, overflow: usize) -> Self {
         Self::try_new(buckets, overflow).expect("a small index has addresses")
     }
@@ -199,16 +200,9 @@ impl Index {
         std::hint::black_box(self.first(hash).header());
     }
 
-    pub(crate) fn bucket_count(&self) -> usize {
-        self.buckets.len()
-    }
-
-    pub(crate) fn overflow_count(&self) -> usize {
-        self.pool.len()
-    }
-
-    pub(crate) fn used_overflow(&self) -> usize {
-        self.pool.used()
+    /// Bytes of its buckets: of all first ones, and of further ones that are in use.
+    pub(crate) fn bytes(&self) -> u64 {
+        ((self.buckets.len() + self.pool.used()) * size_of::<Bucket>()) as u64
     }
 
     /// Calls `visit` for the words from `cursor` on, 0 at first, until it returns `false` or

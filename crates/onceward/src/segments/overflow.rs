@@ -59,6 +59,7 @@ impl Overflow {
         let _ = self.spare.compare_exchange(0, number, AcqRel, Acquire);
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.buckets.len()
     }

@@ -51,6 +51,7 @@ impl Store {
         let engine = &self.inner.engine;
         let mut stats = Stats::default();
         engine.counters.fill(&mut stats);
+        engine.storage.fill(&mut stats, self.now());
         stats.memory_used_bytes = engine.budget.used();
         stats.memory_high_water_bytes = engine.budget.high_water();
         stats.memory_limit_bytes = engine.budget.limit();

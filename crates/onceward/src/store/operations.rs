@@ -8,6 +8,7 @@ use onceward_core::{
 
 use super::Store;
 use crate::answer::{Answer, StoreError, get_with_bytes, with_bytes};
+use crate::storage::{BATCH, Hashed, Storage as _};
 
 impl Store {
     /// Asks to execute an identity once. Never waits: [`Begin::wait`] is not looked at.
@@ -30,12 +31,15 @@ impl Store {
         requests: &[(Identity<'_>, Begin)],
         mut sink: impl FnMut(usize, Result<Answer<BeginOutcome<&[u8]>>, StoreError>),
     ) {
-        for (index, (identity, request)) in requests.iter().enumerate() {
-            match self.inner.begin(*identity, request) {
-                Ok(judged) => {
-                    sink(index, Ok(Answer::at_memory(with_bytes(judged.outcome, &judged.held))))
-                }
-                Err(error) => sink(index, Err(error)),
+        for (number, batch) in requests.chunks(BATCH).enumerate() {
+            let ids = self.inner.prefetched(batch.iter().map(|(identity, _)| *identity));
+            for (at, (id, (_, request))) in ids.iter().zip(batch).enumerate() {
+                let judged = self.inner.begin_hashed(id, request);
+                let answer = judged
+                    .as_ref()
+                    .map_err(|why| *why)
+                    .map(|judged| Answer::at_memory(with_bytes(judged.outcome, &judged.held)));
+                sink(number * BATCH + at, answer);
             }
         }
     }
@@ -49,10 +53,18 @@ impl Store {
         identity: Identity<'_>,
         request: &Complete<'_>,
     ) -> Result<Answer<CompleteOutcome>, StoreError> {
+        self.complete_hashed(&self.inner.engine.storage.hashed(identity), request)
+    }
+
+    fn complete_hashed(
+        &self,
+        id: &Hashed<'_>,
+        request: &Complete<'_>,
+    ) -> Result<Answer<CompleteOutcome>, StoreError> {
         request.check()?;
         let outcome = self
             .inner
-            .act(identity, |engine, id, access, now| engine.complete(id, request, access, now))?;
+            .act_hashed(id, |engine, id, access, now| engine.complete(id, request, access, now))?;
         let counters = &self.inner.engine.counters;
         match outcome {
             CompleteOutcome::Completed { not_kept } => {
@@ -77,8 +89,11 @@ impl Store {
         requests: &[(Identity<'_>, Complete<'_>)],
         mut sink: impl FnMut(usize, Result<Answer<CompleteOutcome>, StoreError>),
     ) {
-        for (index, (identity, request)) in requests.iter().enumerate() {
-            sink(index, self.complete(*identity, request));
+        for (number, batch) in requests.chunks(BATCH).enumerate() {
+            let ids = self.inner.prefetched(batch.iter().map(|(identity, _)| *identity));
+            for (at, (id, (_, request))) in ids.iter().zip(batch).enumerate() {
+                sink(number * BATCH + at, self.complete_hashed(id, request));
+            }
         }
     }
 
