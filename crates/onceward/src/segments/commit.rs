@@ -349,25 +349,22 @@ impl Segments {
     }
 
     pub(super) fn has_ended(&self, id: &Hashed<'_>, attempt: AttemptId, now: Timestamp) -> bool {
-        self.attempts_held.load(Relaxed) > 0 && self.attempts.lock().contains(id, attempt, now)
+        self.attempts.contains(id, attempt, now)
     }
 
     fn remember(&self, id: &Hashed<'_>, attempt: AttemptId, until: Timestamp, now: Timestamp) {
         let most = self.around.attempts_max;
-        let mut attempts = self.attempts.lock();
-        let change = attempts.remember(id, attempt, until, now, most);
+        let change = self.attempts.remember(id, attempt, until, now, most);
         self.count_attempts(&change);
-        drop(attempts);
     }
 
     pub(super) fn forget_attempts(&self, now: Timestamp, steps: &mut usize) {
-        let change = self.attempts.lock().forget_due(now, steps);
+        let change = self.attempts.forget_due(now, steps);
         self.count_attempts(&change);
     }
 
     fn count_attempts(&self, change: &Remembered) {
         let counters = &self.around.counters;
-        self.attempts_held.fetch_add(change.added.wrapping_sub(change.dropped), Relaxed);
         counters.attempts_remembered.add(change.added);
         counters.attempts_remembered.less(change.dropped);
         counters.attempts_forgotten_early.add(change.dropped_early);

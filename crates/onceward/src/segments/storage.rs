@@ -58,9 +58,7 @@ pub(crate) struct Segments {
     /// By number. Few entries have one, and each is large: they are ordinary allocations.
     pub(super) checkpoints: SkipMap<u64, Arc<[u8]>>,
     pub(super) last_checkpoint: AtomicU64,
-    pub(super) attempts: Mutex<EndedAttempts>,
-    /// How many are remembered.
-    pub(super) attempts_held: AtomicU64,
+    pub(super) attempts: EndedAttempts,
     pub(super) hasher: RandomState,
     pub(super) reclaimer: Mutex<Reclaimer>,
     /// The latest instant that a tick came at, in ms.
@@ -103,8 +101,7 @@ impl Segments {
             expiry: Expiry::new(),
             checkpoints: SkipMap::new(),
             last_checkpoint: AtomicU64::new(0),
-            attempts: Mutex::new(EndedAttempts::default()),
-            attempts_held: AtomicU64::new(0),
+            attempts: EndedAttempts::default(),
             hasher: RandomState::new(),
             reclaimer: Mutex::new(Reclaimer::default()),
             ticked_at: AtomicU64::new(0),
@@ -354,13 +351,13 @@ impl Storage for Segments {
         };
         let due = self.reservations_due().min(self.expiry.due()).min(pending);
         let due = (due != NEVER).then_some(Timestamp::from_millis(due));
-        due.into_iter().chain(self.attempts.lock().next_deadline()).min()
+        due.into_iter().chain(self.attempts.next_deadline()).min()
     }
 
     fn next_room(&self) -> Option<Timestamp> {
         let due = self.reservations_due().min(self.expiry.due());
         let due = (due != NEVER).then_some(Timestamp::from_millis(due));
-        due.or_else(|| self.attempts.lock().next_deadline())
+        due.or_else(|| self.attempts.next_deadline())
     }
 
     fn page(&self, cursor: u64, visit: &mut dyn FnMut(Identity<'_>, &View) -> bool) -> Option<u64> {

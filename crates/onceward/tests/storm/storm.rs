@@ -145,7 +145,9 @@ impl Storm {
 
     /// S7, S11: once all is due, all is given back.
     fn check_end(&self, clock: &Loose) {
-        let longest = RETENTION_MAX + LIMITS.attempt_memory.get() + LEASE_MIN.get();
+        // Memory may outlive what was in it by a second, or a twentieth of the retention.
+        let overhang = 1_000 + RETENTION_MAX / 20;
+        let longest = RETENTION_MAX + LIMITS.attempt_memory.get() + LEASE_MIN.get() + overhang;
         for _ in 0..2 {
             // What leaves at the first end may be remembered until the second.
             clock.advance(longest);
