@@ -78,11 +78,13 @@ impl Segments {
         let retention = view.acquired_at.until(view.expires_at);
         let slot = Slot::new(Slot::level(retention.get()), view.expires_at);
         let (arena, budget) = (&self.arena, &self.around.budget);
-        if !self.expiry.ensure(arena, budget, stripe, slot) {
-            return Err(Uncommitted::NoRoom);
-        }
         let kept = Kept { charge, checkpoint: 0, quota: quota.is_some(), level: slot.level };
         let block = self.write_reservation(id, view, &kept, false).ok_or(Uncommitted::NoRoom)?;
+        // Last, for a slot that is open stays so until it ends.
+        if !self.expiry.ensure(arena, budget, stripe, slot) {
+            self.slab.give_back(arena, stripe, block);
+            return Err(Uncommitted::NoRoom);
+        }
         let word = Word::new(tag_of(id.hash), block);
         let inserted = match Word::from_bits(version) {
             None => Absence::from_bits(version).map_or(Err(Uncommitted::Stale), |absence| {

@@ -127,10 +127,11 @@ impl Expiry {
             let at = cursor.get();
             at.segment() != 0 && arena.segment(at.segment()).due.load(Relaxed) == end
         };
-        if is_open(&cell.open[stripe]) {
+        let at = cell.open[stripe].get();
+        if at.segment() != 0 && arena.segment(at.segment()).due.load(Relaxed) == end {
             return true;
         }
-        let at = cell.open[stripe].get();
+        // Of the same position: what another opens meanwhile is not replaced.
         self.open(arena, budget, slot, stripe, at, Must::Ask).is_some()
             || cell.open.iter().any(is_open)
     }

@@ -100,7 +100,6 @@ impl Index {
 
     /// [`Index::try_new`] where addresses are sure to be had.
     #[cfg(test)]
-    #[expect(dead_code, reason = "for the index's own tests, which come with its models")]
     pub(crate) fn new(buckets: usize, overflow: usize) -> Self {
         Self::try_new(buckets, overflow).expect("a small index has addresses")
     }
@@ -198,6 +197,21 @@ impl Index {
     pub(crate) fn prefetch(&self, hash: u64) {
         // A load whose value nobody waits for: the next ones go on beside it.
         std::hint::black_box(self.first(hash).header());
+    }
+
+    #[cfg(test)]
+    pub(crate) fn bucket_count(&self) -> usize {
+        self.buckets.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn overflow_count(&self) -> usize {
+        self.pool.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn used_overflow(&self) -> usize {
+        self.pool.used()
     }
 
     /// Bytes of its buckets: of all first ones, and of further ones that are in use.
