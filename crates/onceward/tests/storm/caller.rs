@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::task::Waker;
 
+use onceward::limits::LEASE_MIN;
 use onceward::{
     Abandon, AbandonOutcome, Acquired, AttemptId, Begin, BeginOutcome, BeginTicket, Body,
     Certainty, Complete, CompleteOutcome, Fence, Fingerprint, Forget, GetOutcome, Millis, NotKept,
@@ -86,7 +87,11 @@ impl fmt::Display for Counts {
 
 /// A fence that is smaller than all that the storm will draw.
 pub(crate) fn first_fence(store: &Store) -> u64 {
-    let begin = Begin::new(Fingerprint::None, AttemptId::from_bytes([9; 16]));
+    let begin = Begin {
+        lease: LEASE_MIN,
+        retention: Millis::new(RETENTION_MAX),
+        ..Begin::new(Fingerprint::None, AttemptId::from_bytes([9; 16]))
+    };
     let begun = store.begin(identity("first"), &begin, |outcome| match outcome {
         BeginOutcome::Acquired(acquired) => acquired.token,
         other => panic!("an empty store: {other:?}"),
