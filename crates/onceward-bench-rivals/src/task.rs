@@ -17,6 +17,10 @@ use crate::rivals::{RivalSettings, SystemName};
 /// The subcommand under which the program starts itself.
 pub const CHILD: &str = "child";
 
+/// Held ready for a storm's workers, and the steps in which it is let go of.
+const STORM_BALLAST_BYTES: u64 = 1 << 30;
+const STORM_STEPS: u64 = 100;
+
 /// Part of the process in huge pages.
 pub const HUGE_PART: &str = "memory in huge pages";
 /// Memory beyond keys and values.
@@ -117,7 +121,12 @@ impl Errand {
         let stdout = std::io::stdout();
         match self {
             Self::Measure(task) => serde_json::to_writer(stdout, &task.run()?)?,
-            Self::Storm(storm) => serde_json::to_writer(stdout, &storm::run(storm)?)?,
+            Self::Storm(storm) => {
+                // What the workers' new keys take, spread over the time that they work.
+                let ballast = Ballast::hold(STORM_BALLAST_BYTES, STORM_STEPS)?;
+                let found = storm::run(storm, &|| ballast.advance(1))?;
+                serde_json::to_writer(stdout, &found)?;
+            }
             Self::Ballast(pieces) => ballast::serve(*pieces)?,
         }
         Ok(())

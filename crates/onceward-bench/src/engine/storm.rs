@@ -29,6 +29,8 @@ const NEW_EVERY: u64 = 50;
 const STORM: Duration = Duration::from_secs(1);
 /// How often the watcher looks.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How often the caller is told that work goes on.
+pub const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// Work before the storm's first end, and in all if nothing comes back.
 const BEFORE: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -75,11 +77,14 @@ struct Scene {
     added: AtomicU64,
 }
 
+/// Called about every [`PROGRESS_EVERY`] while the workers work.
+pub type Progress<'a> = &'a dyn Fn();
+
 /// Runs the workers twice, without and with a storm.
 ///
 /// # Errors
 /// The store does not start, or an answer is wrong.
-pub fn run(storm: &Storm) -> Result<Findings, Fault> {
+pub fn run(storm: &Storm, progress: Progress<'_>) -> Result<Findings, Fault> {
     let mut findings = Findings::default();
     let workers = storm.cores.len();
     findings.report.setting("entries that end within one second", storm.entries);
@@ -118,7 +123,11 @@ pub fn run(storm: &Storm) -> Result<Findings, Fault> {
     // As long as the other part takes if all is well.
     let calm_for = BEFORE + STORM + Duration::from_secs(2) + AFTER;
     let (calm, ()) = scene.work(storm, || {
-        thread::sleep(calm_for);
+        let started = Instant::now();
+        while started.elapsed() < calm_for {
+            thread::sleep(PROGRESS_EVERY);
+            progress();
+        }
         Ok(())
     })?;
     let added_calm = scene.added.load(Relaxed);
@@ -133,7 +142,7 @@ pub fn run(storm: &Storm) -> Result<Findings, Fault> {
     thread::sleep(lead.as_duration());
     scene.stop.store(false, Relaxed);
     let before = full.expired;
-    let (stormy, back) = scene.work(storm, || scene.watch(storm, first_end, before))?;
+    let (stormy, back) = scene.work(storm, || scene.watch(storm, first_end, before, progress))?;
 
     let stats = scene.store.stats();
     findings.expect(stats.expired == storm.entries, || {
@@ -322,15 +331,26 @@ impl Scene {
     }
 
     /// Waits until all that ended is gone. Returns how long after the last end that was.
-    fn watch(&self, storm: &Storm, first_end: Timestamp, before: u64) -> Result<Duration, Fault> {
+    fn watch(
+        &self,
+        storm: &Storm,
+        first_end: Timestamp,
+        before: u64,
+        progress: Progress<'_>,
+    ) -> Result<Duration, Fault> {
         let last_end = first_end.after(Millis::covering(STORM));
         let started = Instant::now();
+        let mut told = started;
         while self.store.stats().expired - before < storm.entries {
             if started.elapsed() > PATIENCE + storm.retention {
                 let gone = self.store.stats().expired - before;
                 return Err(format!("{gone} of {} entries are gone", storm.entries).into());
             }
             thread::sleep(LOOK_EVERY);
+            if told.elapsed() >= PROGRESS_EVERY {
+                told = Instant::now();
+                progress();
+            }
         }
         let back = last_end.until(self.store.now()).as_duration();
         thread::sleep(AFTER);
