@@ -16,6 +16,9 @@ use super::process;
 use super::system::Fault;
 use crate::workload::mix;
 
+/// Keys with one waiter each before the first crowd: tables that a store touches bit by bit, such
+/// as that of ended attempts, are touched all over then, and count for no crowd.
+const WARM_UP: u64 = 1_000;
 const BODY: &[u8] = b"the one result";
 
 /// How many wait, and how often that is repeated.
@@ -46,10 +49,15 @@ pub fn run(crowd: Crowd) -> Result<Findings, Fault> {
     findings.report.setting("waiters on one key", crowd.waiters);
     findings.report.setting("keys, one after the other", crowd.rounds);
     let store = Store::new(StoreConfig::default(), Arc::new(BootClock::new()))?;
+    let mut warm_up = Findings::default();
+    for key in 0..WARM_UP {
+        round(&store, Crowd { waiters: 1, rounds: 1 }, u64::MAX - key, &mut warm_up)?;
+    }
+    findings.faults.extend(warm_up.faults);
     let used_before = store.stats().memory_used_bytes;
     let mut resident_after = Vec::new();
-    for round in 0..crowd.rounds {
-        self::round(&store, crowd, round, &mut findings)?;
+    for key in 0..crowd.rounds {
+        round(&store, crowd, key, &mut findings)?;
         resident_after.push(process::resident_bytes()? as f64);
     }
     let stats = store.stats();
