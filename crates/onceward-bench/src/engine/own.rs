@@ -10,6 +10,7 @@ use onceward_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::process;
 use super::steered::SteeredClock;
 use super::system::{BATCH, Expiry, Fault, Request, System};
 use super::values::Values;
@@ -41,8 +42,8 @@ impl OwnSettings {
 
 /// The configuration for so many entries.
 #[must_use]
-pub fn with_max_entries(config: StoreConfig, _max_entries: Option<u64>) -> StoreConfig {
-    config
+pub fn with_max_entries(config: StoreConfig, max_entries: Option<u64>) -> StoreConfig {
+    StoreConfig { max_entries, ..config }
 }
 
 /// A store with its ticker, and a clock that can be moved to the end of every retention.
@@ -244,19 +245,18 @@ impl System for OwnStore {
         drop(self.ticker.lock().unwrap_or_else(PoisonError::into_inner).take());
         let before = self.store.stats();
         self.clock.advance(Millis::from_secs(2 * Begin::RETENTION_DEFAULT.get() / 1_000));
-        let (mut busy, mut longest) = (Duration::ZERO, Duration::ZERO);
-        let started = Instant::now();
+        let mut longest = Duration::ZERO;
+        let (started, busy) = (Instant::now(), process::thread_cpu_time()?);
         while self.store.stats().entries > 0 {
             let slice = Instant::now();
             self.store.tick(self.clock.now(), TICK_BUDGET);
-            let slice = slice.elapsed();
-            busy += slice;
-            longest = longest.max(slice);
+            longest = longest.max(slice.elapsed());
             if started.elapsed() > EXPIRY_PATIENCE {
                 let left = self.store.stats().entries;
                 return Err(format!("{left} entries stayed after their retention").into());
             }
         }
+        let busy = process::thread_cpu_time()?.saturating_sub(busy);
         let gone = self.store.stats().expired - before.expired;
         if gone != before.entries {
             let held = before.entries;

@@ -2,8 +2,9 @@
 //! batches, expiry.
 //!
 //! Keys, values and orders are made within what is timed, the same for every system;
-//! [`overhead_nanos`] says what they cost. With several threads each has keys of its own, and a
-//! figure is the wall time divided by the operations of all threads.
+//! [`overhead_nanos`] says what they cost. One thread's figures are its processor time; with several
+//! threads each has keys of its own, and a figure is the wall time divided by the operations of
+//! all threads.
 
 use std::sync::Barrier;
 use std::thread;
@@ -132,7 +133,7 @@ pub fn measure<S: System>(
     let drained = run(plan, &mut lanes, |lane| drain(plan, values, system, lane))?;
     let [begins, completes] = split(&filled);
     let begin = begins / plan.entries as f64;
-    let complete = (completes + drained.wall_nanos) / plan.entries as f64;
+    let complete = (completes + drained.nanos) / plan.entries as f64;
     let resident = process::resident_bytes()?;
     measured.huge_part = process::huge_bytes()? as f64 / resident as f64;
     measured.grown_each =
@@ -212,7 +213,8 @@ fn lanes<T: Copy>(plan: &Plan) -> Vec<Lane<T>> {
 /// What all threads took together.
 #[derive(Default)]
 struct Phase {
-    wall_nanos: f64,
+    /// Processor time of one thread, or wall time of several.
+    nanos: f64,
     operations: u64,
     /// The greater of the distances between the first two cores before and after.
     distance: f64,
@@ -222,14 +224,14 @@ struct Phase {
 
 impl Phase {
     fn nanos_each(&self) -> f64 {
-        self.wall_nanos / self.operations.max(1) as f64
+        self.nanos / self.operations.max(1) as f64
     }
 }
 
-/// The wall time, shared out as the threads' blocks were.
+/// The phase's time, shared out as the threads' blocks were.
 fn split(phase: &Phase) -> [f64; 2] {
     let sum = (phase.parts[0] + phase.parts[1]).as_secs_f64().max(f64::MIN_POSITIVE);
-    phase.parts.map(|part| phase.wall_nanos * part.as_secs_f64() / sum)
+    phase.parts.map(|part| phase.nanos * part.as_secs_f64() / sum)
 }
 
 /// What one thread did: operations, and time in two kinds of blocks.
@@ -254,18 +256,21 @@ fn run<T: Copy + Send>(
                     let pinned = cores::pin(lane.core);
                     start.wait();
                     pinned?;
-                    let from = Instant::now();
+                    let (from, cpu) = (Instant::now(), process::thread_cpu_time()?);
                     let done = work(lane)?;
-                    Ok((from, Instant::now(), done))
+                    let cpu = process::thread_cpu_time()?.saturating_sub(cpu);
+                    Ok((from, Instant::now(), cpu, done))
                 })
             })
             .collect();
         let mut phase = Phase { distance: before, ..Phase::default() };
         let mut spans = Vec::new();
+        let mut alone = Duration::ZERO;
         for thread in threads {
-            let (from, to, (operations, parts)) =
+            let (from, to, cpu, (operations, parts)) =
                 thread.join().map_err(|_| "a thread panicked")??;
             spans.push((from, to));
+            alone = cpu;
             phase.operations += operations;
             phase.parts[0] += parts[0];
             phase.parts[1] += parts[1];
@@ -273,7 +278,9 @@ fn run<T: Copy + Send>(
         let first = spans.iter().map(|(from, _)| *from).min();
         let last = spans.iter().map(|(_, to)| *to).max();
         let wall = first.zip(last).map_or(Duration::ZERO, |(first, last)| last - first);
-        phase.wall_nanos = wall.as_nanos() as f64;
+        // One thread alone: what others do on its core is no cost of its own.
+        let time = if spans.len() == 1 { alone } else { wall };
+        phase.nanos = time.as_nanos() as f64;
         Ok(phase)
     })?;
     phase.distance = phase.distance.max(distance()?);

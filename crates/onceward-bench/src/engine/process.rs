@@ -1,7 +1,9 @@
 //! What the kernel says about this process and this machine.
 
 use std::fs;
+use std::time::Duration;
 
+use nix::time::ClockId;
 use serde::{Deserialize, Serialize};
 
 use super::system::Fault;
@@ -39,6 +41,14 @@ pub fn available_bytes() -> Result<u64, Fault> {
 fn kilobytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Processor time of the calling thread, in the kernel and outside.
+///
+/// # Errors
+/// The kernel lacks that clock.
+pub fn thread_cpu_time() -> Result<Duration, Fault> {
+    Ok(ClockId::CLOCK_THREAD_CPUTIME_ID.now()?.into())
 }
 
 /// Nanoseconds for which the calling thread was ready to run and had no core, since it began. The
