@@ -1,10 +1,10 @@
 //! What the machine can do at best, measured in the same run: dependent cache misses and copies.
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use memmap2::{Advice, MmapMut};
 use onceward_bench::Measurement;
+use onceward_bench::engine::process::thread_cpu_time;
 use onceward_bench::engine::{Fault, Values};
 use serde::{Deserialize, Serialize};
 
@@ -41,9 +41,9 @@ pub fn measure(plan: FloorPlan, values: &Values) -> Result<Vec<Measurement>, Fau
         [(Advice::NoHugePage, MISS_SMALL_PAGES), (Advice::HugePage, MISS_HUGE_PAGES)]
     {
         let memory = mapped(plan.bytes, advice)?;
-        found.push(Measurement::new(name, "ns", chase(&memory)));
+        found.push(Measurement::new(name, "ns", chase(&memory)?));
         if name == MISS_HUGE_PAGES {
-            let (cold, hot) = copies(&memory, values);
+            let (cold, hot) = copies(&memory, values)?;
             found.push(Measurement::new(COPY_COLD, "ns", cold));
             found.push(Measurement::new(COPY_HOT, "ns", hot));
         }
@@ -65,19 +65,19 @@ fn mapped(bytes: u64, advice: Advice) -> Result<MmapMut, Fault> {
 }
 
 /// Each address depends on the word loaded before, which is zero, but only memory knows that.
-fn chase(memory: &[u8]) -> f64 {
+fn chase(memory: &[u8]) -> Result<f64, Fault> {
     let mask = memory.len() / LINE_BYTES - 1;
     let mut step = 0_u64;
     let mut loaded = 0_u64;
-    let started = Instant::now();
+    let started = thread_cpu_time()?;
     for _ in 0..LOADS {
         step = step.wrapping_add(loaded | 1);
         let line = scattered(step.wrapping_add(loaded)) as usize & mask;
         loaded = word(memory, line * LINE_BYTES);
     }
-    let nanos = started.elapsed().as_nanos() as f64;
+    let nanos = (thread_cpu_time()? - started).as_nanos() as f64;
     black_box(loaded);
-    nanos / LOADS as f64
+    Ok(nanos / LOADS as f64)
 }
 
 fn word(memory: &[u8], at: usize) -> u64 {
@@ -89,11 +89,11 @@ fn scattered(number: u64) -> u64 {
     (number ^ (number >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 20
 }
 
-fn copies(memory: &[u8], values: &Values) -> (f64, f64) {
+fn copies(memory: &[u8], values: &Values) -> Result<(f64, f64), Fault> {
     let mask = memory.len() / LINE_BYTES - 1;
     let mut into = Vec::with_capacity(values.most_bytes());
-    let mut copy = |place: &dyn Fn(u64) -> usize| {
-        let started = Instant::now();
+    let mut copy = |place: &dyn Fn(u64) -> usize| -> Result<f64, Fault> {
+        let started = thread_cpu_time()?;
         for number in 0..COPIES {
             let size = values.size(number).min(memory.len());
             let at = place(number).min(memory.len() - size);
@@ -101,11 +101,11 @@ fn copies(memory: &[u8], values: &Values) -> (f64, f64) {
             into.extend_from_slice(&memory[at..at + size]);
             black_box(&into);
         }
-        started.elapsed().as_nanos() as f64 / COPIES as f64
+        Ok((thread_cpu_time()? - started).as_nanos() as f64 / COPIES as f64)
     };
-    let cold = copy(&|number| (scattered(number) as usize & mask) * LINE_BYTES);
-    let hot = copy(&|_| 0);
-    (cold, hot)
+    let cold = copy(&|number| (scattered(number) as usize & mask) * LINE_BYTES)?;
+    let hot = copy(&|_| 0)?;
+    Ok((cold, hot))
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ impl Task {
             Kind::Floors(floors) => {
                 pin_to_first(plan)?;
                 let mut found = floors::measure(*floors, values)?;
-                let overhead = phases::overhead_nanos(plan, values);
+                let overhead = phases::overhead_nanos(plan, values)?;
                 found.push(Measurement::new(OVERHEAD, "ns", overhead));
                 return Ok(found);
             }
