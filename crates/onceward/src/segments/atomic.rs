@@ -36,6 +36,7 @@ mod explored {
     /// loads it and then changes it, the change is compared with that other thread's own load
     /// only, and an order in which it comes before the first thread's load is never tried. Each
     /// exchange is compared with the one before it, whoever made it.
+    #[derive(Debug)]
     pub(crate) struct AtomicU64(loom::sync::atomic::AtomicU64);
 
     impl AtomicU64 {
