@@ -163,8 +163,13 @@ pub const TABLE: &[Row] = &[
     row("lease_max", "24 h", "30 d", "bad input"),
     row("retention_max", "30 d", "400 d", "bad input; shorter than the lease: bad input"),
     row("wait_max", "60 s", "1 h", "a longer wait is cut to it"),
-    row("waiters_per_key_max", "100,000", "waiters_max", "in progress at once"),
-    row("waiters_max", "1,000,000", "10,000,000", "in progress at once"),
+    row(
+        "waiters_per_key_max",
+        "100,000",
+        "waiters_max",
+        "in progress, or for a get reserved, at once",
+    ),
+    row("waiters_max", "1,000,000", "10,000,000", "in progress, or for a get reserved, at once"),
     row("attempt_memory", "2 min", "1 h", "a later begin with that attempt id may acquire"),
     row(
         "attempts_remembered_max",
@@ -177,7 +182,7 @@ pub const TABLE: &[Row] = &[
         "memory",
         "1 GiB, or half the cgroup's if less",
         "the machine's",
-        "begin is refused with the time at which room is due",
+        "begin is refused with the time at which room is due; one that would wait is answered at once: in progress, or reserved",
     ),
     row("frame", "1 MiB + 64 KiB", "16 MiB + 64 KiB", "an error, then the connection closes"),
     row(

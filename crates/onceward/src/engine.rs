@@ -4,6 +4,8 @@
 //! charge. This file owns their order: room is taken before a commit and given back when the
 //! commit is stale; a fence is drawn after the look and anew for each try.
 
+mod begin;
+mod result;
 mod room;
 mod watch;
 
@@ -11,23 +13,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use onceward_core::lifecycle::{
-    self, Acceptance, BeginDecision, CheckpointDecision, CompleteDecision, Decision, Finding,
-    Grant, ResolveDecision, State, Transition, View,
+    self, BeginDecision, CheckpointDecision, CompleteDecision, Decision, Finding, ResolveDecision,
+    State, Transition, View,
 };
 use onceward_core::{
-    Abandon, AbandonOutcome, Begin, BeginOutcome, Body, CheckpointOutcome, Complete,
-    CompleteOutcome, Fence, Forget, ForgetOutcome, GetOutcome, Limits, NotKept, Refusal, Renew,
-    RenewOutcome, Resolve, ResolveOutcome, ResultRef, SaveCheckpoint, Timestamp, Verdict,
+    Abandon, AbandonOutcome, Begin, BeginOutcome, CheckpointOutcome, Complete, CompleteOutcome,
+    Fence, Forget, ForgetOutcome, GetOutcome, Limits, Renew, RenewOutcome, Resolve, ResolveOutcome,
+    SaveCheckpoint, Timestamp, Verdict,
 };
 
 use crate::budget::Budget;
 use crate::counters::Counters;
 use crate::namespaces::Namespaces;
-use crate::storage::{
-    Access, Change, Charge, Chosen, Hashed, Held, Loaded, LoadedEntry, Storage, Uncommitted,
-    without_body,
-};
-use room::{Place, Room, Shortage};
+use crate::storage::{Access, Change, Charge, Chosen, Hashed, Held, Loaded, Storage, Uncommitted};
+use room::Shortage;
 
 pub(crate) struct Engine<S = Chosen> {
     pub(crate) storage: S,
@@ -146,90 +145,6 @@ impl<S: Storage> Engine<S> {
         Fence::new(number).unwrap_or(Fence::LARGEST)
     }
 
-    /// Judges a begin; the caller counts and answers it.
-    pub(crate) fn begin(
-        &self,
-        id: &Hashed<'_>,
-        request: &Begin,
-        access: Access,
-        now: Timestamp,
-    ) -> Result<Judged<BeginOutcome<()>>, Watched> {
-        let mut shortage = Shortage::default();
-        loop {
-            let tried = self.try_begin(id, request, access, now, &mut shortage)?;
-            match tried {
-                Ok(judged) => {
-                    if matches!(judged.effect, Effect::Acquired { .. }) && access == Access::Free {
-                        self.storage.log_unfinished();
-                    }
-                    return Ok(judged);
-                }
-                Err(Failed::Stale) => {}
-                Err(Failed::NoRoom) => self.assist(now, &mut shortage),
-            }
-        }
-    }
-
-    fn try_begin(
-        &self,
-        id: &Hashed<'_>,
-        request: &Begin,
-        access: Access,
-        now: Timestamp,
-        shortage: &mut Shortage,
-    ) -> Result<Result<Judged<BeginOutcome<()>>, Failed>, Watched> {
-        let pin = self.storage.pin();
-        let loaded = self.storage.load(&pin, id, Some(request.attempt_id), now);
-        let version = loaded.version;
-        let update = |view| self.storage.commit(&pin, id, version, access, Change::Update { view });
-        let decided = lifecycle::begin(loaded.view(), request, loaded.attempt_ended, now);
-        let changes = match &decided {
-            BeginDecision::Decided(decision) => matches!(decision.transition, Transition::Put(_)),
-            BeginDecision::Acquire(_) => true,
-        };
-        if loaded.watched && access == Access::Free && (changes || loaded.is_due(now)) {
-            return Err(Watched);
-        }
-        Ok(match decided {
-            BeginDecision::Decided(Decision { transition: Transition::Put(view), outcome }) => {
-                update(view)
-                    .map(|()| self.with_held(&pin, outcome, loaded, Effect::Repeated))
-                    .map_err(Failed::from)
-            }
-            BeginDecision::Decided(Decision {
-                transition: Transition::Keep | Transition::Remove,
-                outcome: outcome @ BeginOutcome::Replay(_),
-            }) => Ok(self.with_held(&pin, outcome, loaded, Effect::None)),
-            BeginDecision::Decided(Decision {
-                transition: Transition::Keep | Transition::Remove,
-                outcome,
-            }) => Ok(Judged::kept(outcome)),
-            BeginDecision::Acquire(grant) if grant.is_takeover() => {
-                let (view, outcome) = grant.with_fence(self.draw_fence());
-                update(view)
-                    .map(|()| self.with_held(&pin, outcome, loaded, Effect::TakenOver))
-                    .map_err(Failed::from)
-            }
-            BeginDecision::Acquire(grant) => {
-                self.insert(&pin, id, request, grant, version, access, now, shortage)
-            }
-        })
-    }
-
-    /// [`Engine::begin`] for a caller that holds the waits' lock.
-    pub(crate) fn begin_exclusively(
-        &self,
-        id: &Hashed<'_>,
-        request: &Begin,
-        now: Timestamp,
-    ) -> Judged<BeginOutcome<()>> {
-        loop {
-            if let Ok(judged) = self.begin(id, request, Access::Exclusive, now) {
-                return judged;
-            }
-        }
-    }
-
     /// [`Engine::get`] for a caller that holds the waits' lock.
     pub(crate) fn get_exclusively(
         &self,
@@ -281,53 +196,6 @@ impl<S: Storage> Engine<S> {
         matches!(outcome, GetOutcome::Reserved { .. }).then_some(outcome)
     }
 
-    /// Absent: quota, then capacity, then the new entry (S1, S11).
-    #[expect(clippy::too_many_arguments, reason = "one caller; the parts have no common noun")]
-    fn insert(
-        &self,
-        pin: &S::Pin<'_>,
-        id: &Hashed<'_>,
-        request: &Begin,
-        grant: Grant,
-        version: u64,
-        access: Access,
-        now: Timestamp,
-        shortage: &mut Shortage,
-    ) -> Result<Judged<BeginOutcome<()>>, Failed> {
-        let mut refused = |reason| {
-            shortage.of_places = reason == Refusal::Quota;
-            if !shortage.is_final() {
-                return Err(Failed::NoRoom);
-            }
-            // When a quota has a place again is not known: only its own entries count.
-            let room_due = match reason {
-                Refusal::Capacity => self.room_due(now),
-                Refusal::Quota => None,
-            };
-            Ok(Judged::kept(grant.refuse(reason, room_due)))
-        };
-        let Ok(quota) = self.namespaces.enter(id.identity.namespace()) else {
-            return refused(Refusal::Quota);
-        };
-        let place = Place { namespaces: &self.namespaces, quota };
-        let charge = self.set_aside(id, request);
-        let Some(room) = self.reserve(charge.total()) else {
-            return refused(Refusal::Capacity);
-        };
-        let (view, outcome) = grant.with_fence(self.draw_fence());
-        let effect = Effect::Acquired { expires_at: view.expires_at };
-        let change = Change::Insert { view, charge, quota };
-        match self.storage.commit(pin, id, version, access, change) {
-            Ok(()) => {
-                room.spend();
-                place.keep();
-                Ok(Judged { effect, ..Judged::kept(outcome) })
-            }
-            Err(Uncommitted::NoRoom) => refused(Refusal::Capacity),
-            Err(Uncommitted::Stale) => Err(Failed::Stale),
-        }
-    }
-
     pub(crate) fn complete(
         &self,
         id: &Hashed<'_>,
@@ -351,45 +219,6 @@ impl<S: Storage> Engine<S> {
                 }
             }
         }
-    }
-
-    /// Writes a result: whole if it fits its set-aside or the headroom, else without its body.
-    /// Never refused (S11, S12).
-    fn store_result(
-        &self,
-        pin: &S::Pin<'_>,
-        id: &Hashed<'_>,
-        loaded: &Loaded<S::Bytes>,
-        acceptance: Acceptance,
-        offered: &ResultRef<'_>,
-        access: Access,
-    ) -> Result<Option<NotKept>, Uncommitted> {
-        let LoadedEntry { charge: before, .. } = loaded.entry.as_ref().ok_or(Uncommitted::Stale)?;
-        let whole = self.storage.charge_completed(*before, offered);
-        let (stored, drawn) = match offered.body {
-            Body::NotKept(why) => (without_body(offered, why), 0),
-            Body::Kept(body) if body.len() > self.limits.result_bytes_max => {
-                (without_body(offered, NotKept::TooLarge), 0)
-            }
-            Body::Kept(_) => {
-                let beyond = whole.total().saturating_sub(before.total());
-                if beyond == 0 || self.budget.draw(beyond) {
-                    (*offered, beyond)
-                } else {
-                    (without_body(offered, NotKept::Capacity), 0)
-                }
-            }
-        };
-        let drawn = Room { budget: &self.budget, bytes: drawn };
-        let not_kept = stored.not_kept();
-        let charge = self.storage.charge_completed(*before, &stored);
-        let surplus = (before.total() + drawn.bytes).saturating_sub(charge.total());
-        let view = acceptance.storing(not_kept);
-        let change = Change::Complete { view, offered: *offered, stored, charge };
-        self.storage.commit(pin, id, loaded.version, access, change)?;
-        drawn.spend();
-        self.budget.release(surplus);
-        Ok(not_kept)
     }
 
     pub(crate) fn abandon(
@@ -557,21 +386,6 @@ impl<S: Storage> Engine<S> {
                 }
             }
         }
-    }
-}
-
-impl<S: Storage> Engine<S> {
-    /// Whether the offered result is the stored one; asked of the storage only in COMPLETED.
-    fn is_stored(
-        &self,
-        pin: &S::Pin<'_>,
-        loaded: &Loaded<S::Bytes>,
-        offered: &ResultRef<'_>,
-    ) -> bool {
-        loaded.entry.as_ref().is_some_and(|entry| {
-            matches!(entry.view.state, State::Completed { .. })
-                && self.storage.is_stored(pin, entry, offered)
-        })
     }
 }
 
