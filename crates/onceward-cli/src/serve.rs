@@ -73,6 +73,16 @@ pub(crate) struct ServeArguments {
         allow_hyphen_values = true
     )]
     memory: Option<u64>,
+    /// Entries that the index is sized for at the start, at about 14 bytes each beside --memory; it
+    /// does not grow. Well beyond twice as many, begins are refused [default: one for every 256
+    /// bytes of --memory]
+    #[arg(
+        long,
+        env = "ONCEWARD_MAX_ENTRIES",
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    max_entries: Option<u64>,
     /// Serve addresses that other machines can reach, although nothing proves who connects
     #[arg(long, env = "ONCEWARD_INSECURE_NO_AUTH", value_parser = BoolishValueParser::new())]
     insecure_no_auth: bool,
@@ -148,6 +158,7 @@ impl ServeArguments {
         failures.extend(self.reach(&listen));
         let store = StoreConfig {
             memory_bytes: self.memory.unwrap_or_else(memory::default_bytes),
+            max_entries: self.max_entries,
             limits,
             namespaces,
             ..StoreConfig::default()

@@ -144,7 +144,7 @@ pub enum StartError {
         /// What is wrong with it.
         why: BadInput,
     },
-    /// The operating system gave no addresses for this much memory.
+    /// The operating system gave no addresses for this much memory, or for this many entries.
     Addresses {
         /// What the operating system said.
         why: String,
@@ -176,7 +176,7 @@ impl fmt::Display for StartError {
             Self::Namespace { name, why } => write!(f, "namespace {name:?}: {why}"),
             Self::Addresses { why } => write!(
                 f,
-                "no address space for memory_bytes: {why}; lower it, or raise the limit of the process (ulimit -v)"
+                "no address space for memory_bytes and max_entries: {why}; lower them, or raise the limit of the process (ulimit -v)"
             ),
             Self::Thread { why } => write!(f, "the ticker's thread did not start: {why}"),
         }

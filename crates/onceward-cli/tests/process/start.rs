@@ -85,6 +85,7 @@ fn what_it_refuses() {
         ("negative memory", &["--memory", "-1GiB"], 2, "negative"),
         ("no memory", &["--memory", ""], 2, "empty"),
         ("more than any", &["--memory", "99999999999TiB"], 2, "larger than any memory"),
+        ("no entries", &["--max-entries", "0"], 2, "--max-entries"),
         ("no threads", &["--threads", "0"], 2, "--threads"),
         ("no such grace", &["--grace", "-1s"], 2, "negative"),
         ("a grace of years", &["--grace", "9999h"], 2, "grace is 416d 15h: give 0s to 1d"),
@@ -139,10 +140,16 @@ fn limits_reach_the_store_s20() {
         "1KiB",
         "--memory",
         "64MiB",
+        "--max-entries",
+        "5500",
         "--threads",
         "2",
     ]);
     assert_eq!(daemon.figure("memory_limit_bytes"), 64 << 20);
+    if cfg!(target_os = "linux") {
+        // 5.5 entries to a bucket of 64 bytes; the storage of other systems has no such index.
+        assert_eq!(daemon.figure("memory_index_bytes"), 64 * 1_000);
+    }
     let (code, answer) = daemon.json(&["begin", "--key", "k", "--lease", "61s"]);
     assert_eq!((code, &answer["error"]["field"]), (2, &"lease".into()), "{answer}");
     for (key, size, not_kept) in [("at", 1_024, Value::Null), ("over", 1_025, "too_large".into())] {
