@@ -15,6 +15,7 @@ use super::atomic::AtomicU64;
 use super::mapping::Mapping;
 use super::segment::Segment;
 use super::stack::{Links, Stack};
+use super::word::LOCATION_MAX;
 
 pub(crate) const WORD: usize = 8;
 /// What an open segment may hold beyond what is charged for its contents: a page begun.
@@ -109,6 +110,10 @@ impl Arena {
         let size = geometry.segment_words * WORD;
         let too_large = || io::Error::from(io::ErrorKind::OutOfMemory);
         let bytes = geometry.segments().checked_mul(size).ok_or_else(too_large)?;
+        // Of the last word: numbers start from 1, so the first segment's worth names nothing.
+        if (bytes + size) / WORD > LOCATION_MAX as usize {
+            return Err(io::Error::other("a slot word names 2 TiB, about four times the memory"));
+        }
         let first_huge = (geometry.ordinary + geometry.slab) * size;
         let mapping = Mapping::new(bytes, first_huge..bytes)?;
         let slab = geometry.ordinary + 1;
@@ -198,5 +203,18 @@ impl Arena {
 impl Links for Arena {
     fn link(&self, segment: u64) -> &AtomicU64 {
         &self.segment(segment).link
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_location_fits_a_slot_word() {
+        let at = |gibibytes: u64| Arena::new(Geometry::of(gibibytes << 30, 0)).map(drop);
+        assert!(at(1).is_ok(), "not the addresses are short");
+        let refused = at(600).expect_err("the last locations would run into the tag");
+        assert!(refused.to_string().contains("2 TiB"), "{refused}");
     }
 }

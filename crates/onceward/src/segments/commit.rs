@@ -126,8 +126,7 @@ impl Segments {
         if !seen.dead()
             && let Some(unfinished) = self.ended(seen, head, id.hash)
         {
-            self.unlogged.lock().push(unfinished);
-            self.has_unlogged.store(1, Relaxed);
+            self.unlogged.insert(self.last_unlogged.fetch_add(1, Relaxed), unfinished);
         }
         self.unlinked(pin, seen.location(), head);
         Ok(())
@@ -376,11 +375,11 @@ impl Segments {
 
     /// Logs what was found unfinished. The caller holds neither pin nor lock.
     pub(super) fn log_unlogged(&self) {
-        if self.has_unlogged.load(Relaxed) == 0 {
-            return;
+        if self.unlogged.is_empty() {
+            return; // One load, for this follows each acquisition.
         }
-        self.has_unlogged.store(0, Relaxed);
-        let unlogged = std::mem::take(&mut *self.unlogged.lock());
-        unlogged.iter().for_each(Unfinished::log);
+        while let Some(unfinished) = self.unlogged.pop_front() {
+            unfinished.value().log();
+        }
     }
 }

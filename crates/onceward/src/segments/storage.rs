@@ -63,9 +63,10 @@ pub(crate) struct Segments {
     pub(super) reclaimer: Mutex<Reclaimer>,
     /// The latest instant that a tick came at, in ms.
     pub(super) ticked_at: AtomicU64,
-    /// What expired unfinished where nothing could be logged.
-    pub(super) unlogged: Mutex<Vec<Unfinished>>,
-    pub(super) has_unlogged: AtomicU64,
+    /// What expired unfinished where nothing could be logged, by number. No lock: whoever paused
+    /// under it would hold up begins of other keys.
+    pub(super) unlogged: SkipMap<u64, Unfinished>,
+    pub(super) last_unlogged: AtomicU64,
     /// Since when something waits for an epoch to pass, in ms of the store's clock.
     pub(super) pending_since: AtomicU64,
     pub(super) around: Surroundings,
@@ -105,8 +106,8 @@ impl Segments {
             hasher: RandomState::new(),
             reclaimer: Mutex::new(Reclaimer::default()),
             ticked_at: AtomicU64::new(0),
-            unlogged: Mutex::new(Vec::new()),
-            has_unlogged: AtomicU64::new(0),
+            unlogged: SkipMap::new(),
+            last_unlogged: AtomicU64::new(0),
             pending_since: AtomicU64::new(NEVER),
             around,
         })
