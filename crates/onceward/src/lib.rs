@@ -35,7 +35,8 @@
 //!
 //! Inside, the engine looks at an entry, lets `onceward-core` decide, and commits to the version
 //! it looked at (see the private modules `engine` and `storage`); whoever waits is judged under a
-//! lock of its own identity (`waits`). There is no runtime here and no `unsafe`.
+//! lock of its own identity (`waits`). There is no runtime here, and `unsafe` in one file, which
+//! gets memory from the operating system (`segments::mapping`).
 #![deny(unsafe_code)]
 #![cfg_attr(plain, expect(dead_code, reason = "the plain storage needs less than there is"))]
 

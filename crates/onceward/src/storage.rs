@@ -1,8 +1,8 @@
 //! The seam between deciding and storing.
 //!
 //! The store looks at an entry, lets `onceward-core` decide, and commits the change to the very
-//! version it looked at, or looks again. Whatever keeps entries implements [`Storage`]; the one
-//! here is [`crate::plain`], which serves as the oracle of faster ones.
+//! version it looked at, or looks again. Whatever keeps entries implements [`Storage`]: the
+//! lock-free storage in `segments`, and in `plain` the one that serves as its oracle.
 
 use std::sync::Arc;
 

@@ -18,7 +18,6 @@ use super::reservation::{self, Reservation};
 use super::word::{Word, tag_of};
 use crate::attempts::{ATTEMPT_BYTES, Remembered};
 use crate::storage::{Access, Change, Charge, Hashed, Stale, Uncommitted, digest};
-use crate::unfinished::Unfinished;
 
 /// Words of a result that its first block holds at least, so that a record's head is not cut off
 /// from a result that nearly fits, nor the rest of a segment used for crumbs.
