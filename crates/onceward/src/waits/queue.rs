@@ -218,7 +218,7 @@ impl Line {
         }
     }
 
-    /// [`Queue::run_due`] without a bound: the queue is to be judged whole.
+    /// [`Line::run_due`] without a bound: the queue is to be judged whole.
     pub(super) fn run_all_due(
         &mut self,
         engine: &Engine,
