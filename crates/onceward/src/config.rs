@@ -29,7 +29,7 @@ pub struct StoreConfig {
     /// The movable limits (S20).
     pub limits: Limits,
     /// Entries that the index is sized for at the start, at about 14 bytes each; it does not grow.
-    /// `None` reckons with one entry per 256 bytes of memory. Somewhere beyond twice as many,
+    /// `None` reckons with one entry per 320 bytes of memory. Somewhere beyond twice as many,
     /// begins are Refused for capacity.
     pub max_entries: Option<u64>,
     /// Independent parts, rounded up to a power of two. Default 64.

@@ -38,7 +38,7 @@ const PAGE_STEPS_MAX: usize = 65_536;
 /// Entries per bucket of the index at which it is meant to work.
 const ENTRIES_PER_BUCKET: f64 = 5.5;
 /// What an entry is taken to cost at least where the number of entries is not stated.
-const ENTRY_BYTES_EXPECTED: u64 = 256;
+const ENTRY_BYTES_EXPECTED: u64 = 320;
 
 /// What the storage reports to while it works.
 pub(crate) struct Surroundings {
