@@ -147,8 +147,13 @@ impl Figures {
     }
 
     /// An entry changed its state.
+    #[cfg(any(plain, test))]
     pub(crate) fn changed(&self, from: &View, to: &View) {
-        let (from, to) = (from.state_name(), to.state_name());
+        self.moved(from.state_name(), to.state_name());
+    }
+
+    /// An entry changed its state.
+    pub(crate) fn moved(&self, from: StateName, to: StateName) {
         if from != to {
             self.state(from).less(1);
             self.state(to).one_more();

@@ -32,7 +32,9 @@ const SIZES: [(u64, usize); 4] =
 /// Sizes, fixed at the start.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Geometry {
+    /// A power of two, and which.
     pub(crate) segment_words: usize,
+    segment_shift: u32,
     /// Bytes charged for an open segment beyond its contents.
     pub(crate) page: u64,
     /// Segments of each area.
@@ -48,6 +50,7 @@ impl Geometry {
         let full = usize::try_from(budget / size as u64).unwrap_or(usize::MAX / size);
         Self {
             segment_words: size / WORD,
+            segment_shift: (size / WORD).ilog2(),
             page: PAGE.min(budget / PAGE_SHARE),
             // Twice what can be charged, so that a free one is left whatever is charged.
             ordinary: 2 * full + begun + 64,
@@ -179,12 +182,30 @@ impl Arena {
 
     /// The segment that a location is in.
     pub(crate) fn segment_of(&self, location: u64) -> u64 {
-        location / self.geometry.segment_words as u64
+        location >> self.geometry.segment_shift
     }
 
     /// Where a word of a segment is. Segments are numbered from 1, so no location is 0.
     pub(crate) fn location(&self, segment: u64, word: usize) -> u64 {
-        segment * self.geometry.segment_words as u64 + word as u64
+        (segment << self.geometry.segment_shift) + word as u64
+    }
+
+    /// Fetches a block's first lines: two of a reservation, or as many as a record with a result
+    /// of 512 bytes has. Their values are not waited for, so their misses overlap.
+    #[inline]
+    pub(crate) fn fetch(&self, location: u64) {
+        const WORDS_PER_LINE: usize = 8;
+        const LINES: usize = 10;
+        let lines = match self.area(self.segment_of(location)) {
+            Area::Slab => 2,
+            Area::Ordinary | Area::Huge => LINES,
+        };
+        let first = location as usize - self.geometry.segment_words;
+        for line in 0..lines {
+            if let Some(word) = self.mapping.words().get(first + line * WORDS_PER_LINE) {
+                std::hint::black_box(word.load(Relaxed));
+            }
+        }
     }
 
     /// `count` words from a location on.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use onceward_core::lifecycle::View;
-use onceward_core::{AttemptId, ResultRef, Timestamp};
+use onceward_core::{AttemptId, ResultRef, StateName, Timestamp};
 
 use super::Segments;
 use super::arena::WORD;
@@ -29,6 +29,19 @@ struct Kept {
     checkpoint: u64,
     quota: bool,
     level: u8,
+}
+
+/// Where a record is written: in one piece nearly always.
+struct Pieces {
+    first: Piece,
+    more: Vec<Piece>,
+}
+
+impl Pieces {
+    fn bytes(&self) -> u64 {
+        let more = self.more.iter().map(|piece| piece.words).sum::<usize>();
+        ((self.first.words + more) * WORD) as u64
+    }
 }
 
 impl Segments {
@@ -155,11 +168,14 @@ impl Segments {
         Some(block)
     }
 
-    /// The entry of a word that was found under the present pin, and what of it stays.
-    fn kept_at(&self, seen: Word) -> (View, Kept) {
-        let (view, charge, head, checkpoint) = self.view_at(seen);
-        let level = self.ends_at(seen.location()).level;
-        (view, Kept { charge, checkpoint, quota: head.quota(), level })
+    /// What stays of the entry of a word that was found under the present pin, and its head.
+    fn kept_at(&self, seen: Word) -> (Head, Kept) {
+        let location = seen.location();
+        let head = self.head_at(location);
+        let word = |at: usize| self.arena.word(location + at as u64).load(Relaxed);
+        let (charge, checkpoint) = reservation::kept(word);
+        let level = self.ends_at(location).level;
+        (head, Kept { charge, checkpoint, quota: head.quota(), level })
     }
 
     fn update(
@@ -170,7 +186,7 @@ impl Segments {
         view: &View,
     ) -> Result<(), Uncommitted> {
         let (before, kept) = self.kept_at(seen);
-        self.replace_reservation(pin, id, seen, &before, view, &kept)
+        self.replace_reservation(pin, id, seen, before, view, &kept)
     }
 
     fn replace_reservation(
@@ -178,7 +194,7 @@ impl Segments {
         pin: &Pin<'_>,
         id: &Hashed<'_>,
         seen: Word,
-        before: &View,
+        before: Head,
         view: &View,
         kept: &Kept,
     ) -> Result<(), Uncommitted> {
@@ -187,8 +203,9 @@ impl Segments {
             self.slab.give_back(&self.arena, Self::stripe(), block);
             return Err(Uncommitted::Stale);
         }
-        self.around.counters.changed(before, view);
-        self.unlinked(pin, seen.location(), self.head_at(seen.location()));
+        let now = state_name(Head::of_state(&view.state, 0).kind());
+        self.around.counters.moved(state_name(before.kind()), now);
+        self.unlinked(pin, seen.location(), before);
         Ok(())
     }
 
@@ -206,8 +223,8 @@ impl Segments {
         self.checkpoints.insert(number, Arc::from(bytes));
         let former = kept.checkpoint;
         let kept = Kept { charge, checkpoint: number, ..kept };
-        let saved = self.replace_reservation(pin, id, seen, &before, view, &kept);
-        self.checkpoints.remove(if saved.is_ok() { &former } else { &number });
+        let saved = self.replace_reservation(pin, id, seen, before, view, &kept);
+        self.drop_checkpoint(if saved.is_ok() { former } else { number });
         saved
     }
 
@@ -229,11 +246,11 @@ impl Segments {
         let pieces = self.take_pieces(&record, slot).ok_or(Uncommitted::NoRoom)?;
         self.write_pieces(&record, &pieces);
         if kept.quota {
-            let segment = self.arena.segment(self.arena.segment_of(pieces[0].location));
+            let segment = self.arena.segment(self.arena.segment_of(pieces.first.location));
             segment.noted.fetch_min(view.expires_at.as_millis(), AcqRel);
         }
-        let bytes = pieces.iter().map(|piece| piece.words * WORD).sum::<usize>() as u64;
-        let word = seen.with_location(pieces[0].location);
+        let bytes = pieces.bytes();
+        let word = seen.with_location(pieces.first.location);
         let budget = &self.around.budget;
         if self.index.replace(id.hash, seen, word).is_err() {
             self.lose_pieces(slot, &pieces);
@@ -243,53 +260,56 @@ impl Segments {
         let reckoned = charge.total();
         budget.release(reckoned.saturating_sub(bytes));
         budget.charge(bytes.saturating_sub(reckoned));
-        self.around.counters.changed(&before, view);
-        self.checkpoints.remove(&kept.checkpoint);
-        self.unlinked(pin, seen.location(), self.head_at(seen.location()));
+        self.around.counters.moved(state_name(before.kind()), StateName::Completed);
+        self.drop_checkpoint(kept.checkpoint);
+        self.unlinked(pin, seen.location(), before);
         Ok(())
     }
 
     /// Takes room for a record: in one piece nearly always.
-    fn take_pieces(&self, record: &Record<'_>, slot: Slot) -> Option<Vec<Piece>> {
+    fn take_pieces(&self, record: &Record<'_>, slot: Slot) -> Option<Pieces> {
         let (arena, budget, stripe) = (&self.arena, &self.around.budget, Self::stripe());
         let result = result_words(&record.stored);
-        let head = record.head_words(true);
-        let mut pieces: Vec<Piece> = Vec::with_capacity(1);
-        let mut left = result;
+        let take = |least, words| self.expiry.take(arena, budget, stripe, slot, least, words);
+        let (head, whole) = (record.head_words(true), record.head_words(false) + result);
+        let first = take(head + RESULT_WORDS_LEAST, whole)?;
+        let mut pieces = Pieces { first, more: Vec::new() };
+        if first.words == whole {
+            return Some(pieces);
+        }
+        let mut left = result - (first.words - head);
         loop {
-            let (whole, least) = if pieces.is_empty() {
-                (record.head_words(false) + result, head + RESULT_WORDS_LEAST)
-            } else {
-                (CONTINUATION_WORDS + left, CONTINUATION_WORDS + RESULT_WORDS_LEAST)
-            };
-            let Some(piece) = self.expiry.take(arena, budget, stripe, slot, least, whole) else {
+            let whole = CONTINUATION_WORDS + left;
+            let Some(piece) = take(CONTINUATION_WORDS + RESULT_WORDS_LEAST, whole) else {
                 self.lose_pieces(slot, &pieces);
                 return None;
             };
-            let overhead = if pieces.is_empty() { head } else { CONTINUATION_WORDS };
-            pieces.push(piece);
+            pieces.more.push(piece);
             if piece.words == whole {
                 return Some(pieces);
             }
-            left -= piece.words - overhead;
+            left -= piece.words - CONTINUATION_WORDS;
         }
     }
 
-    fn write_pieces(&self, record: &Record<'_>, pieces: &[Piece]) {
-        let next = |at: usize| pieces.get(at + 1).map(|piece| piece.location);
+    fn write_pieces(&self, record: &Record<'_>, pieces: &Pieces) {
+        let next = |at: usize| pieces.more.get(at).map(|piece| piece.location);
         let words = |piece: &Piece| self.arena.words(piece.location, piece.words);
-        record.write(words(&pieces[0]), next(0));
-        let mut from = pieces[0].words - record.head_words(true).min(pieces[0].words);
-        for (at, piece) in pieces.iter().enumerate().skip(1) {
-            record.write_continuation(words(piece), from, next(at));
+        record.write(words(&pieces.first), next(0));
+        if pieces.more.is_empty() {
+            return;
+        }
+        let mut from = pieces.first.words - record.head_words(true);
+        for (at, piece) in pieces.more.iter().enumerate() {
+            record.write_continuation(words(piece), from, next(at + 1));
             from += piece.words - CONTINUATION_WORDS;
         }
     }
 
     /// Gives room back that was not published. What cannot be given back stays charged until its
     /// segment is reclaimed.
-    fn lose_pieces(&self, slot: Slot, pieces: &[Piece]) {
-        for piece in pieces.iter().rev() {
+    fn lose_pieces(&self, slot: Slot, pieces: &Pieces) {
+        for piece in pieces.more.iter().rev().chain([&pieces.first]) {
             if !self.expiry.give_back(&self.arena, slot, *piece) {
                 self.around.budget.charge((piece.words * WORD) as u64);
             }
@@ -332,9 +352,15 @@ impl Segments {
             return; // Its room comes back with its segment.
         }
         let word = |at: usize| self.arena.word(location + at as u64).load(Relaxed);
-        let (_, charge, checkpoint) = reservation::read(head, 0, word);
-        self.checkpoints.remove(&checkpoint);
+        let (charge, checkpoint) = reservation::kept(word);
+        self.drop_checkpoint(checkpoint);
         around.budget.release(charge.total());
+    }
+
+    fn drop_checkpoint(&self, number: u64) {
+        if number > 0 {
+            self.checkpoints.remove(&number);
+        }
     }
 
     /// No word names this block any more: it is free two epochs later.

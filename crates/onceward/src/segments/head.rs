@@ -138,12 +138,15 @@ impl Head {
             FINGERPRINT_LATER => return Fingerprint::Later,
             size => size as usize,
         };
-        let mut bytes = [0; 64];
-        for (at, eight) in bytes.chunks_exact_mut(8).take(size.div_ceil(8)).enumerate() {
-            eight.copy_from_slice(&word(at).to_le_bytes());
+        let mut bytes = [0; 32];
+        for (at, eight) in bytes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            if at < size.div_ceil(8) {
+                *eight = word(at).to_le_bytes();
+            }
         }
         // Written from a digest, so its size is one.
-        Digest::new(&bytes[..size]).map_or(Fingerprint::None, Fingerprint::Digest)
+        let digest = bytes.get(..size).and_then(|bytes| Digest::new(bytes).ok());
+        digest.map_or(Fingerprint::None, Fingerprint::Digest)
     }
 
     pub(crate) fn not_kept(self) -> Option<NotKept> {
@@ -157,14 +160,23 @@ impl Head {
 }
 
 /// The words of a digest, padded with zeros.
+#[inline]
 pub(crate) fn digest_words(fingerprint: &Fingerprint) -> ([u64; 4], usize) {
-    let mut words = [0; 4];
-    let Fingerprint::Digest(digest) = fingerprint else { return (words, 0) };
+    let Fingerprint::Digest(digest) = fingerprint else { return ([0; 4], 0) };
     let bytes = digest.as_bytes();
-    for (at, &byte) in bytes.iter().enumerate() {
-        words[at / 8] |= u64::from(byte) << (8 * (at % 8));
+    let mut padded = [0; 32];
+    padded[..bytes.len()].copy_from_slice(bytes);
+    let (words, _) = padded.as_chunks::<8>();
+    (std::array::from_fn(|at| u64::from_le_bytes(words[at])), digest_len(fingerprint))
+}
+
+/// How many of them there are.
+#[inline]
+pub(crate) fn digest_len(fingerprint: &Fingerprint) -> usize {
+    match fingerprint {
+        Fingerprint::None | Fingerprint::Later => 0,
+        Fingerprint::Digest(digest) => digest.as_bytes().len().div_ceil(8),
     }
-    (words, bytes.len().div_ceil(8))
 }
 
 #[cfg(test)]

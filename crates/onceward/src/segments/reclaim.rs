@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
-use onceward_core::{StateName, Timestamp};
+use onceward_core::{Millis, StateName, Timestamp};
 
 use super::Segments;
 use super::arena::WORD;
@@ -27,6 +27,9 @@ use crate::unfinished::Unfinished;
 /// Blocks looked at under one pin, and fetched together.
 const BATCH: usize = 16;
 
+/// Between two releases of idle reservation blocks.
+const RELEASE_PAUSE: Millis = Millis::from_secs(1);
+
 /// Segments on their way from their end to their reuse.
 #[derive(Default)]
 pub(super) struct Reclaimer {
@@ -38,6 +41,8 @@ pub(super) struct Reclaimer {
     unlinked: VecDeque<(u64, u64)>,
     /// Where the next sweep of reservations begins.
     sweep_from: u64,
+    /// When idle reservation blocks were last released.
+    released_at: Option<Timestamp>,
 }
 
 impl Reclaimer {
@@ -78,7 +83,12 @@ impl Segments {
                 break;
             }
         }
-        self.slab.release_idle(&self.arena, &self.around.budget);
+        // Where much is in use, not again at once: it costs a walk, and may find little.
+        let idle_since = reclaimer.released_at.map(|at| at.after(RELEASE_PAUSE));
+        if self.slab.is_unused() || idle_since.is_none_or(|again| now >= again) {
+            self.slab.release_idle(&self.arena, &self.around.budget);
+            reclaimer.released_at = Some(now);
+        }
         let pending = !reclaimer.is_idle() || self.slab.has_retired();
         self.pending_since.store(if pending { now.as_millis() } else { NEVER }, Relaxed);
         drop(reclaimer);

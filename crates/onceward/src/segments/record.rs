@@ -23,8 +23,8 @@ use onceward_core::{Body, Fence, Fingerprint, ResultRef, Timestamp};
 
 use super::arena::Arena;
 use super::atomic::AtomicU64;
-use super::head::{Head, Kind, digest_words};
-use super::reservation::{Ends, attempt_of, attempt_words, halves, pair};
+use super::head::{Head, Kind, digest_len, digest_words};
+use super::reservation::{Ends, attempt_of, attempt_words, halves, pair, put};
 use crate::hashed::Image;
 use crate::result_copy::ResultCopy;
 
@@ -52,7 +52,7 @@ pub(crate) fn most_head_words(image: &Image, fingerprint: &Fingerprint) -> usize
     // An unbound fingerprint may be bound by the longest digest.
     let digest = match fingerprint {
         Fingerprint::Later => DIGEST_WORDS,
-        Fingerprint::None | Fingerprint::Digest(_) => digest_words(fingerprint).1,
+        Fingerprint::None | Fingerprint::Digest(_) => digest_len(fingerprint),
     };
     FIXED_WORDS + 2 + digest + image.shape.words() + DIGEST_WORDS
 }
@@ -76,7 +76,7 @@ impl Record<'_> {
         FIXED_WORDS
             + usize::from(self.more())
             + usize::from(continued)
-            + digest_words(&self.view.fingerprint).1
+            + digest_len(&self.view.fingerprint)
             + self.image.shape.words()
             + self.digest.map_or(0, |_| DIGEST_WORDS)
     }
@@ -108,28 +108,29 @@ impl Record<'_> {
             attempt[0],
             attempt[1],
         ];
-        let more = self.more().then(|| pair(view.attempt_number, view.doubt_number));
-        let (print, print_len) = digest_words(&view.fingerprint);
-        let digest = self.digest.map(|digest| {
-            let mut words = [0; DIGEST_WORDS];
-            for (word, eight) in words.iter_mut().zip(digest.as_chunks::<8>().0) {
-                *word = u64::from_le_bytes(*eight);
-            }
-            words
-        });
-        let words = fixed
-            .into_iter()
-            .chain(more)
-            .chain(next)
-            .chain(print.into_iter().take(print_len))
-            .chain(self.image.words().iter().copied())
-            .chain(digest.into_iter().flatten());
-        let mut at = 0;
-        for (to, word) in block.iter().zip(words) {
-            to.store(word, Relaxed);
-            at += 1;
+        let mut block = block;
+        let mut append = |words: &[u64]| {
+            let (to, rest) = block.split_at(words.len());
+            put(to, words);
+            block = rest;
+        };
+        append(&fixed);
+        if self.more() {
+            append(&[pair(view.attempt_number, view.doubt_number)]);
         }
-        self.write_result(&block[at..], 0);
+        if let Some(next) = next {
+            append(&[next]);
+        }
+        let (print, print_len) = digest_words(&view.fingerprint);
+        append(&print[..print_len]);
+        append(self.image.words());
+        if let Some(digest) = self.digest {
+            let (eights, _) = digest.as_chunks::<8>();
+            for eight in eights {
+                append(&[u64::from_le_bytes(*eight)]);
+            }
+        }
+        self.write_result(block, 0);
     }
 
     /// Fills a continuation with the result from its word `from` on.

@@ -24,7 +24,7 @@ use onceward_core::lifecycle::{Entered, State, View};
 use onceward_core::{AttemptId, Fence, Fingerprint, Policy, Timestamp};
 
 use super::atomic::AtomicU64;
-use super::head::{Head, Kind, digest_words};
+use super::head::{Head, Kind, digest_len, digest_words};
 use crate::hashed::Image;
 use crate::storage::Charge;
 
@@ -89,9 +89,17 @@ pub(crate) fn attempt_of(words: [u64; 2]) -> AttemptId {
     AttemptId::from_bytes(bytes)
 }
 
+/// Stores words as far as both reach.
+#[inline]
+pub(crate) fn put(to: &[AtomicU64], words: &[u64]) {
+    for (to, word) in to.iter().zip(words) {
+        to.store(*word, Relaxed);
+    }
+}
+
 /// Words that a reservation of this identity takes.
 pub(crate) fn words_of(image: &Image, fingerprint: &Fingerprint) -> usize {
-    FIXED_WORDS + digest_words(fingerprint).1 + image.shape.words()
+    FIXED_WORDS + digest_len(fingerprint) + image.shape.words()
 }
 
 /// What is written of an entry that is not completed.
@@ -138,15 +146,32 @@ impl Reservation<'_> {
             0,
         ];
         let (digest, digest_len) = digest_words(&view.fingerprint);
-        let rest = digest[..digest_len].iter().chain(self.image.words());
-        for (to, word) in block.iter().zip(fixed.iter().chain(rest)) {
-            to.store(*word, Relaxed);
-        }
+        let (to_fixed, rest) = block.split_at(FIXED_WORDS);
+        let (to_digest, to_image) = rest.split_at(digest_len);
+        put(to_fixed, &fixed);
+        put(to_digest, &digest);
+        put(to_image, self.image.words());
     }
 }
 
+/// What a published reservation is charged, and its checkpoint's number.
+pub(crate) fn kept(word: impl Fn(usize) -> u64) -> (Charge, u64) {
+    let (_, entry) = halves(word(8));
+    let (result, checkpoint) = halves(word(10));
+    let charge = Charge {
+        entry: u64::from(entry),
+        result: u64::from(result),
+        checkpoint: u64::from(checkpoint),
+    };
+    (charge, word(9))
+}
+
 /// Reads a published reservation.
-pub(crate) fn read(head: Head, version: u64, word: impl Fn(usize) -> u64) -> (View, Charge, u64) {
+pub(crate) fn read(
+    head: Head,
+    version: u64,
+    word: impl Fn(usize) -> u64 + Copy,
+) -> (View, Charge, u64) {
     let until = Timestamp::from_millis(word(3));
     let state = match (head.kind(), head.how()) {
         (Kind::InDoubt, how) => State::InDoubt {
@@ -159,8 +184,7 @@ pub(crate) fn read(head: Head, version: u64, word: impl Fn(usize) -> u64) -> (Vi
         },
     };
     let (attempt_number, doubt_number) = halves(word(7));
-    let (checkpoint_ordinal, entry) = halves(word(8));
-    let (result, checkpoint) = halves(word(10));
+    let (checkpoint_ordinal, _) = halves(word(8));
     let view = View {
         version,
         state,
@@ -173,10 +197,6 @@ pub(crate) fn read(head: Head, version: u64, word: impl Fn(usize) -> u64) -> (Vi
         expires_at: Ends::of_word(word(EXPIRES)).expires_at,
         checkpoint_ordinal,
     };
-    let charge = Charge {
-        entry: u64::from(entry),
-        result: u64::from(result),
-        checkpoint: u64::from(checkpoint),
-    };
-    (view, charge, word(9))
+    let (charge, checkpoint) = kept(word);
+    (view, charge, checkpoint)
 }

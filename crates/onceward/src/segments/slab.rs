@@ -172,6 +172,11 @@ impl Slab {
         cut.wrapping_sub(in_use)
     }
 
+    /// Whether no block is in use.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.idle_bytes() == self.cut_bytes()
+    }
+
     /// Bytes of all blocks cut.
     fn cut_bytes(&self) -> u64 {
         self.stripes.iter().fold(0_u64, |sum, stripe| sum.wrapping_add(stripe.cut.load(Relaxed)))

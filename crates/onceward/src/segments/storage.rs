@@ -160,7 +160,10 @@ impl Segments {
     }
 
     fn find(&self, id: &Hashed<'_>) -> Found {
-        self.index.find(id.hash, |word| self.is(word.location(), &id.image))
+        self.index.find(id.hash, |word| {
+            self.arena.fetch(word.location());
+            self.is(word.location(), &id.image)
+        })
     }
 
     pub(super) fn view_at(&self, word: Word) -> (View, Charge, Head, u64) {
