@@ -32,7 +32,8 @@ pub struct StoreConfig {
     /// `None` reckons with one entry per 320 bytes of memory. Somewhere beyond twice as many,
     /// begins are Refused for capacity.
     pub max_entries: Option<u64>,
-    /// Independent parts, rounded up to a power of two. Default 64.
+    /// Independent parts of the plain storage, rounded up to a power of two; the lock-free one has
+    /// none. Default 64.
     pub shards: usize,
     /// What differs by namespace; a namespace that is not named works with the defaults.
     pub namespaces: BTreeMap<String, NamespaceConfig>,

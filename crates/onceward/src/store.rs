@@ -24,7 +24,8 @@ use crate::waits::Waits;
 
 /// An idempotency store in this process's memory. Cheap to clone; every clone is the same store.
 ///
-/// All operations may be called from any thread and none blocks for longer than a short lock.
+/// All operations may be called from any thread. None waits for another but by a short lock of the
+/// identity's own, while somebody waits for that identity.
 /// Somebody must call [`Store::tick`]: [`Ticker`](crate::Ticker) does, or your own loop. Without
 /// it answers stay right, since ends are judged on access, but waiters are not woken at the end
 /// of a lease and memory is not reclaimed.
@@ -47,7 +48,7 @@ pub(crate) struct Inner {
 }
 
 impl Store {
-    /// Sets a store up. Allocates little: memory is charged as it is used.
+    /// Sets a store up. Reserves addresses, and takes memory as it is used.
     ///
     /// # Errors
     /// [`StartError`] names the setting at fault.

@@ -273,22 +273,24 @@ impl Expiry {
         self.due.load(Relaxed)
     }
 
-    /// Calls `visit` for each segment of a slot that has begun and not ended, with the words used
-    /// of it. One caller at a time, and no other that takes segments off lists.
+    /// Calls `visit` for each segment of a slot that has begun and not ended, with what says how
+    /// many words of it are used. One caller at a time, and no other that takes segments off lists.
     pub(crate) fn visit_ending(
         &self,
         arena: &Arena,
         now: Timestamp,
-        mut visit: impl FnMut(u64, usize),
+        mut visit: impl FnMut(u64, &dyn Fn() -> usize),
     ) {
         for level in 0..LEVELS as u8 {
             let cell = self.cell(Slot::new(level, now));
             let mut segment = cell.segments.take();
             while segment != 0 {
                 let next = arena.segment(segment).link.load(Relaxed);
-                let open = cell.open.iter().map(Cursor::get).find(|at| at.segment() == segment);
-                let sealed = arena.segment(segment).used.load(Relaxed) as usize;
-                visit(segment, open.map_or(sealed, Position::used));
+                visit(segment, &|| {
+                    let open = cell.open.iter().map(Cursor::get).find(|at| at.segment() == segment);
+                    let sealed = || arena.segment(segment).used.load(Relaxed) as usize;
+                    open.map_or_else(sealed, Position::used)
+                });
                 cell.segments.push(arena, segment);
                 segment = next;
             }

@@ -253,14 +253,22 @@ impl Segments {
                 return;
             }
             // From here on ends are noted anew: by whoever completes an entry, and below.
-            segment.noted.swap(NEVER, AcqRel);
+            let noted = segment.noted.swap(NEVER, AcqRel);
+            // Only now how far to go: what was noted before lies within.
+            let used = used();
+            if used == 0 {
+                segment.noted.fetch_min(noted, AcqRel); // Its sealer has not said so yet.
+                return;
+            }
             let mut at = 0;
             while at < used {
                 let pin = self.pinned();
                 let block = self.arena.location(number, at);
                 let head = self.head_at(block);
                 if head.words() == 0 {
-                    return; // Not written yet: who writes it notes its end.
+                    // Not written yet: who writes it notes its end. What follows it comes later.
+                    segment.noted.fetch_min(noted, AcqRel);
+                    return;
                 }
                 at += head.words();
                 *steps = steps.saturating_sub(1);
