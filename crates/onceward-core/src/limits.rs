@@ -184,6 +184,12 @@ pub const TABLE: &[Row] = &[
         "the machine's",
         "begin is refused with the time at which room is due; one that would wait is answered at once: in progress, or reserved",
     ),
+    row(
+        "max_entries",
+        "one for every 256 B of memory",
+        "what there are addresses for",
+        "somewhere beyond twice as many, begin is refused",
+    ),
     row("frame", "1 MiB + 64 KiB", "16 MiB + 64 KiB", "an error, then the connection closes"),
     row(
         "requests in flight per connection",
