@@ -1,6 +1,9 @@
 //! The memory limit: what is charged, what is set aside, and the headroom (S11).
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::segments::atomic::AtomicU64;
+use crate::segments::mutant::{Mutant, mutated};
 
 /// One part in this many of the limit is kept from begins, for results beyond their set-aside.
 const HEADROOM_DIVISOR: u64 = 50;
@@ -45,6 +48,13 @@ impl Budget {
     }
 
     fn take(&self, bytes: u64, up_to: u64) -> bool {
+        if mutated(Mutant::BudgetChecksFirst) {
+            let room = self.used() + bytes <= up_to;
+            if room {
+                self.charge(bytes);
+            }
+            return room;
+        }
         let taken = self.used.fetch_update(Relaxed, Relaxed, |used| {
             used.checked_add(bytes).filter(|&after| after <= up_to)
         });
@@ -67,7 +77,7 @@ impl Budget {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -84,3 +94,6 @@ mod tests {
         assert!(!budget.reserve(u64::MAX), "no overflow");
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU64, fence};
 
 use onceward_core::Timestamp;
 use parking_lot::RwLock;
+
+use crate::segments::atomic::{AtomicBool, AtomicU64, fence};
+use crate::segments::mutant::{Mutant, mutated};
 
 type Hook = Arc<dyn Fn() + Send + Sync>;
 
@@ -45,7 +47,9 @@ impl EarlierDeadline {
         self.ticking.store(true, Release);
         // A swap, not a store: whoever announced before it has been seen to have done so.
         self.promised_ms.swap(u64::MAX, AcqRel);
-        fence(SeqCst);
+        if !mutated(Mutant::GatherUnfenced) {
+            fence(SeqCst);
+        }
     }
 
     /// A tick ends, and found `next` to be due next. When to tick again, with what was gathered.
@@ -62,7 +66,9 @@ impl EarlierDeadline {
     /// look at a line that all threads share.
     pub(crate) fn announce(&self, at: Timestamp) {
         let at = at.as_millis();
-        fence(SeqCst);
+        if !mutated(Mutant::AnnounceUnfenced) {
+            fence(SeqCst);
+        }
         if self.promised_ms.load(Relaxed) <= at {
             return;
         }
@@ -78,7 +84,7 @@ impl EarlierDeadline {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -109,3 +115,6 @@ mod tests {
         assert_eq!(deadline.promise(None), None, "nothing is due by itself");
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

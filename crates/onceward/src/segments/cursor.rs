@@ -1,9 +1,10 @@
 //! How far an open segment is used: one word, so that room in it is taken by one
 //! compare-and-swap, and whoever replaces the segment knows what was used of it.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::atomic::AtomicU64;
+use super::mutant::{Mutant, mutated};
 
 const USED_BITS: u32 = 20;
 const USED: u64 = (1 << USED_BITS) - 1;
@@ -45,6 +46,16 @@ impl Cursor {
 
     /// Moves from one position to another; false if it has moved since.
     pub(crate) fn advance(&self, from: Position, to: Position) -> bool {
+        if mutated(Mutant::CursorStores) {
+            let stands = self.0.load(Acquire) == from.0;
+            if stands {
+                self.0.store(to.0, Release);
+            }
+            return stands;
+        }
         self.0.compare_exchange(from.0, to.0, AcqRel, Relaxed).is_ok()
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -39,6 +39,25 @@ pub(crate) enum Mutant {
     GraceOfOne,
     /// The mark of used slots is raised after the pin.
     UsedRaisedLate,
+    /// The tag of a stack's head stays as it is.
+    TagStands,
+    /// A node is pushed without release.
+    PushRelaxed,
+    /// A stack is taken by look and store.
+    TakeStores,
+    /// A cursor is moved by look and store.
+    CursorStores,
+    /// The budget is asked, and charged later.
+    BudgetChecksFirst,
+    /// A waiter is woken before its answer is there.
+    WakeBeforeAnswer,
+    /// An announcement is not ordered after what it announces.
+    AnnounceUnfenced,
+    /// A tick's look is not ordered after the promise that it takes back.
+    GatherUnfenced,
+    /// A waiter stands in line without a mark on the word: planted in the model.
+    #[cfg(all(test, loom))]
+    ParkUnmarked,
 }
 
 #[cfg(not(all(test, loom)))]

@@ -9,8 +9,10 @@
 //! Ordering: a push releases what was written to the node, a pop acquires it. The link of a node
 //! that another pops meanwhile may be read; the head has changed then, and the read is discarded.
 
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
 use super::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use super::mutant::{Mutant, mutated};
 
 /// Numbers are nonzero and below 2^38; 0 ends a stack.
 const NUMBER_BITS: u32 = 38;
@@ -47,8 +49,9 @@ impl Stack {
         let mut head = self.head.load(Relaxed);
         loop {
             links.link(last).store(head & NUMBER, Relaxed);
-            let next = (head & !NUMBER).wrapping_add(TAG_ONE) | first;
-            match self.head.compare_exchange_weak(head, next, AcqRel, Relaxed) {
+            let next = next_tag(head) | first;
+            let order = if mutated(Mutant::PushRelaxed) { Relaxed } else { AcqRel };
+            match self.head.compare_exchange_weak(head, next, order, Relaxed) {
                 Ok(_) => return,
                 Err(now) => head = now,
             }
@@ -63,7 +66,7 @@ impl Stack {
                 return None;
             }
             let second = links.link(first).load(Relaxed) & NUMBER;
-            let next = (head & !NUMBER).wrapping_add(TAG_ONE) | second;
+            let next = next_tag(head) | second;
             match self.head.compare_exchange_weak(head, next, AcqRel, Acquire) {
                 Ok(_) => return Some(first),
                 Err(now) => head = now,
@@ -78,7 +81,11 @@ impl Stack {
             if head & NUMBER == 0 {
                 return 0;
             }
-            let next = (head & !NUMBER).wrapping_add(TAG_ONE);
+            let next = next_tag(head);
+            if mutated(Mutant::TakeStores) {
+                self.head.store(next, Release);
+                return head & NUMBER;
+            }
             match self.head.compare_exchange_weak(head, next, AcqRel, Acquire) {
                 Ok(_) => return head & NUMBER,
                 Err(now) => head = now,
@@ -86,3 +93,12 @@ impl Stack {
         }
     }
 }
+
+/// The tag after that of `head`, and no number.
+fn next_tag(head: u64) -> u64 {
+    let step = if mutated(Mutant::TagStands) { 0 } else { TAG_ONE };
+    (head & !NUMBER).wrapping_add(step)
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -3,10 +3,11 @@
 use std::task::{Poll, Waker};
 
 use onceward_core::{Begin, BeginOutcome, GetOutcome};
-use parking_lot::Mutex;
 
 use crate::answer::StoreError;
 use crate::engine::{Effect, Judged};
+use crate::segments::atomic::Mutex;
+use crate::segments::mutant::{Mutant, mutated};
 
 /// What a waiter asks.
 pub(crate) enum Ask {
@@ -45,6 +46,13 @@ impl Slot {
 
     /// Puts the answer there; whom to wake, if anybody waits.
     pub(crate) fn answer(&self, reply: Result<Reply, StoreError>) -> Option<Waker> {
+        if mutated(Mutant::WakeBeforeAnswer) {
+            if let State::Waiting(waker) = &*self.0.lock() {
+                waker.wake_by_ref();
+            }
+            *self.0.lock() = State::Answered(reply);
+            return None;
+        }
         match std::mem::replace(&mut *self.0.lock(), State::Answered(reply)) {
             State::Waiting(waker) => Some(waker),
             State::Answered(_) | State::Taken => None,
@@ -70,3 +78,6 @@ impl Slot {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;
