@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use onceward_core::{Millis, StateName, Timestamp};
+use parking_lot::MutexGuard;
 
 use super::Segments;
 use super::arena::WORD;
@@ -52,20 +53,21 @@ impl Reclaimer {
 }
 
 impl Segments {
-    pub(super) fn reclaim_due(&self, now: Timestamp, steps: &mut usize) {
+    /// The reclaimer's part, unless another is at it for longer than a moment.
+    fn reclaimer(&self) -> Option<MutexGuard<'_, Reclaimer>> {
         /// Looks for a reclaimer at work to end, before its work is left to it.
         const LOOKS: usize = 200;
-        let mut looks = 0;
-        let mut reclaimer = loop {
-            match self.reclaimer.try_lock() {
-                Some(reclaimer) => break reclaimer,
-                None if looks == LOOKS => return,
-                None => {
-                    looks += 1;
-                    std::thread::yield_now();
-                }
+        for _ in 0..LOOKS {
+            if let Some(reclaimer) = self.reclaimer.try_lock() {
+                return Some(reclaimer);
             }
-        };
+            std::thread::yield_now();
+        }
+        self.reclaimer.try_lock()
+    }
+
+    pub(super) fn reclaim_due(&self, now: Timestamp, steps: &mut usize) {
+        let Some(mut reclaimer) = self.reclaimer() else { return };
         let mut unfinished = Vec::new();
         self.ticked_at.fetch_max(now.as_millis(), Relaxed);
         self.forget_attempts(now, steps);
@@ -245,7 +247,7 @@ impl Segments {
     /// Unlinks completed entries with a place in a quota at their own ends, before their slots
     /// end: a place is free at once (S7).
     pub(super) fn free_places(&self, now: Timestamp, steps: &mut usize) {
-        let Some(reclaimer) = self.reclaimer.try_lock() else { return };
+        let Some(reclaimer) = self.reclaimer() else { return };
         let mut unfinished = Vec::new();
         self.expiry.visit_ending(&self.arena, now, |number, used| {
             let segment = self.arena.segment(number);
