@@ -74,7 +74,7 @@ pub(crate) struct ServeArguments {
     )]
     memory: Option<u64>,
     /// Entries that the index is sized for at the start, at about 14 bytes each beside --memory; it
-    /// does not grow. Well beyond twice as many, begins are refused [default: one for every 256
+    /// does not grow. Well beyond twice as many, begins are refused [default: one for every 320
     /// bytes of --memory]
     #[arg(
         long,
