@@ -71,7 +71,13 @@ const _: () = assert!(SLOTS * CHAIN_MAX < 1 << CURSOR_POSITION_BITS);
 pub(crate) struct Index {
     buckets: Buckets,
     pool: Overflow,
+    /// For each group of first buckets whether an insert ever came there: pages pass over the
+    /// others. Set before a claim in the group.
+    begun: Box<[AtomicU64]>,
 }
+
+/// First buckets of a group: 4 KiB of them.
+const GROUP: usize = 64;
 
 /// What a look found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -95,7 +101,9 @@ impl Index {
     /// The operating system gives no addresses.
     pub(crate) fn try_new(buckets: usize, overflow: usize) -> io::Result<Self> {
         let (buckets, pool) = (Buckets::try_new(buckets.max(1))?, Overflow::try_new(overflow)?);
-        Ok(Self { buckets, pool })
+        let groups = buckets.len().div_ceil(GROUP);
+        let begun = (0..groups).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { buckets, pool, begun })
     }
 
     /// [`Index::try_new`] where addresses are sure to be had.
@@ -109,6 +117,22 @@ impl Index {
     fn first(&self, hash: u64) -> &Bucket {
         let at = (u128::from(hash) * self.buckets.len() as u128) >> u64::BITS;
         self.buckets.get(at as usize)
+    }
+
+    /// Which bucket is a hash's first.
+    #[inline]
+    fn first_at(&self, hash: u64) -> usize {
+        ((u128::from(hash) * self.buckets.len() as u128) >> u64::BITS) as usize
+    }
+
+    /// Marks the group of a hash's first bucket. Whoever is told of the insert finds it marked.
+    #[inline]
+    fn begin_group(&self, hash: u64) {
+        let group = &self.begun[self.first_at(hash) / GROUP];
+        // Mostly a load of a line that nobody writes to.
+        if group.load(Relaxed) == 0 {
+            group.store(1, Relaxed);
+        }
     }
 
     /// Looks for the entry that `is` recognises by its block.
@@ -148,6 +172,7 @@ impl Index {
         if !absence.stands(first.header()) {
             return Err(InsertError::Stale); // Spares the claim.
         }
+        self.begin_group(hash);
         let (position, slot) = self.claim(first, word)?;
         if mutated(Mutant::InsertWithoutCommit) {
             slot.store(word.to_bits(), Release);
@@ -220,7 +245,8 @@ impl Index {
     }
 
     /// Calls `visit` for the words from `cursor` on, 0 at first, until it returns `false` or
-    /// `steps` buckets have been looked through, and says where to go on.
+    /// `steps` buckets have been looked through, or groups of them passed over, and says where to
+    /// go on.
     ///
     /// A word for which `visit` returns `false` is visited again when going on. An entry that is
     /// there all the while is visited, and once, for it stays in its slot.
@@ -235,6 +261,13 @@ impl Index {
         let mut from = (cursor & ((1 << CURSOR_POSITION_BITS) - 1)) as usize;
         let mut at = usize::try_from(cursor >> CURSOR_POSITION_BITS).ok()?;
         while at < self.buckets.len() {
+            if at % GROUP == 0 && self.begun[at / GROUP].load(Relaxed) == 0 {
+                if steps == 0 {
+                    return Some(cursor_at(at, 0));
+                }
+                (steps, at, from) = (steps - 1, at + GROUP, 0);
+                continue;
+            }
             let first = self.buckets.get(at);
             let header = self.settled(first);
             for (depth, bucket) in self.chain(first, header).enumerate() {

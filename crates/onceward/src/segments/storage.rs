@@ -94,8 +94,8 @@ impl Segments {
         let buckets = ((entries as f64 / ENTRIES_PER_BUCKET) as usize).max(64);
         let geometry = Geometry::of(limit, super::expiry::SLOTS_AHEAD * STRIPES);
         Ok(Self {
-            // As many again for what crowds into few buckets, or is smaller than expected.
-            index: Index::try_new(buckets, 2 * buckets)?,
+            // For what crowds into few buckets, or is smaller than expected: addresses only.
+            index: Index::try_new(buckets, 4 * buckets)?,
             epochs: Epochs::new(SLOTS_DEFAULT, now),
             arena: Arena::new(geometry)?,
             slab: Slab::new(),
