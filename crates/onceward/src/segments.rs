@@ -27,6 +27,7 @@
 //! | `epoch` | when something unlinked may be reused |
 //! | `thread_number` | which epoch slot and stripe a thread uses |
 //! | `atomic` | the atomics of all of them |
+//! | `explored_mapping` | a model's memory in place of `mapping` |
 //! | `mutant` | faults that the models must find |
 //!
 //! Invariants:
@@ -41,26 +42,31 @@
 //! 6. What is acknowledged is charged: a reservation for its block, its record's head and its
 //!    set-asides; a record for its words. A slot with reservations has an open segment.
 
-#[cfg(not(plain))]
+#[cfg(any(loom, not(plain)))]
 mod arena;
 #[cfg(not(plain))]
 mod commit;
 mod cursor;
-#[cfg(not(plain))]
+#[cfg(any(loom, not(plain)))]
 mod expiry;
-#[cfg(not(plain))]
+#[cfg(any(loom, not(plain)))]
 mod head;
 #[cfg(not(plain))]
+mod mapping;
+#[cfg(loom)]
+#[path = "segments/explored_mapping.rs"]
 mod mapping;
 #[cfg(not(plain))]
 mod reclaim;
 #[cfg(not(plain))]
 mod record;
-#[cfg(not(plain))]
+#[cfg(any(loom, not(plain)))]
 mod reservation;
-#[cfg(not(plain))]
+#[cfg(all(test, loom))]
+mod retirement_models;
+#[cfg(any(loom, not(plain)))]
 mod segment;
-#[cfg(not(plain))]
+#[cfg(any(loom, not(plain)))]
 mod slab;
 mod stack;
 #[cfg(not(plain))]

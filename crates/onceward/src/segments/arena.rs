@@ -59,6 +59,13 @@ impl Geometry {
         }
     }
 
+    /// For a model: few words, a power of two of them, or it would not end.
+    #[cfg(all(test, loom))]
+    pub(crate) fn explored(segment_words: usize, ordinary: usize, slab: usize) -> Self {
+        let segment_shift = segment_words.ilog2();
+        Self { segment_words, segment_shift, page: 0, ordinary, slab, huge: 0 }
+    }
+
     fn segments(&self) -> usize {
         self.ordinary + self.slab + self.huge
     }

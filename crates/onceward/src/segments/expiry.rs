@@ -22,15 +22,16 @@ use super::arena::{Area, Arena, WORD};
 use super::atomic::AtomicU64;
 use super::cursor::{Cursor, Position};
 use super::head::{Head, Kind};
+use super::mutant::{Mutant, mutated};
 use super::segment::NEVER;
 use super::slab::STRIPES;
 use super::stack::Stack;
 use crate::budget::Budget;
 
 /// Widths of slots: level `n` is 2^n s wide. The last serves retentions of up to ten years and more.
-const LEVELS: usize = 25;
+const LEVELS: usize = if cfg!(loom) { 1 } else { 25 };
 /// Slots of one level that the ring tells apart.
-const RING: u64 = 64;
+const RING: u64 = if cfg!(loom) { 2 } else { 64 };
 const WIDTH_MS: u64 = 1_000;
 /// Part of the retention that a slot may be wide.
 const SHARE: u64 = 20;
@@ -320,6 +321,10 @@ impl Cell {
     fn take_due(&self, arena: &Arena, now_ms: u64, take: &mut impl FnMut(u64)) {
         self.due.swap(NEVER, AcqRel);
         self.filled.store(0, Relaxed);
+        // First the list, then the cursors: of what is on the list none is open after that. What is
+        // opened meanwhile, by who was late, comes on the list for the next time.
+        let taken_late = mutated(Mutant::SealedBeforeTaken);
+        let mut segment = if taken_late { 0 } else { self.segments.take() };
         for cursor in &self.open {
             loop {
                 let at = cursor.get();
@@ -332,7 +337,9 @@ impl Cell {
                 }
             }
         }
-        let mut segment = self.segments.take();
+        if taken_late {
+            segment = self.segments.take();
+        }
         while segment != 0 {
             let next = arena.segment(segment).link.load(Relaxed);
             let due = arena.segment(segment).due.load(Relaxed);

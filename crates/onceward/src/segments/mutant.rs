@@ -58,6 +58,21 @@ pub(crate) enum Mutant {
     /// A waiter stands in line without a mark on the word: planted in the model.
     #[cfg(all(test, loom))]
     ParkUnmarked,
+    /// The end of a reservation is noted by look and store.
+    DueLoweredByLook,
+    /// Segments are taken off their list once no cursor is open on those that were there before.
+    SealedBeforeTaken,
+    /// What was unlinked two epochs ago is on the list of what is unlinked now.
+    LimboOfTwo,
+    /// A sealed segment is walked at once: planted in the model.
+    #[cfg(all(test, loom))]
+    WalkedAtOnce,
+    /// What was unlinked is reused at once: planted in the model.
+    #[cfg(all(test, loom))]
+    ReusedAtOnce,
+    /// A sweep scans before it takes the due end back: planted in the model.
+    #[cfg(all(test, loom))]
+    SweptBeforeSwap,
 }
 
 #[cfg(not(all(test, loom)))]

@@ -15,15 +15,19 @@ use super::arena::{Area, Arena, WORD};
 use super::atomic::AtomicU64;
 use super::cursor::{Cursor, Position};
 use super::head::Kind;
+use super::mutant::{Mutant, mutated};
 use super::reservation::LINK;
 use super::segment::NEVER;
 use super::stack::{Links, Stack};
 use crate::budget::Budget;
 
-/// Groups of threads that share cursors and lists.
-pub(crate) const STRIPES: usize = 4;
+/// Groups of threads that share cursors and lists. A model has few words.
+pub(crate) const STRIPES: usize = if cfg!(loom) { 1 } else { 4 };
 /// Words per block of each class; the last holds the longest identity with the longest digest.
+#[cfg(not(loom))]
 const CLASSES: [usize; 6] = [16, 24, 32, 48, 64, 96];
+#[cfg(loom)]
+const CLASSES: [usize; 1] = [super::reservation::FIXED_WORDS];
 /// Epochs whose retired blocks are held apart: those of `e` are free from `e + 2` on, and nobody
 /// adds to the list of `e + 4` while the list of `e` may still be emptied by one who is pinned.
 const LIMBO: usize = 4;
@@ -47,6 +51,14 @@ struct Stripe {
     in_use: AtomicU64,
     /// Blocks retired, which says when it is time to look at the epochs.
     retired: AtomicU64,
+}
+
+impl Stripe {
+    /// The list of what was unlinked in an epoch.
+    fn limbo(&self, stamp: u64) -> &Stack {
+        let lists = if mutated(Mutant::LimboOfTwo) { 2 } else { LIMBO };
+        &self.limbo[stamp as usize % lists]
+    }
 }
 
 struct BlockLinks<'a>(&'a Arena);
@@ -112,7 +124,14 @@ impl Slab {
     /// Notes, before it is published, when the reservation in a block ends.
     pub(crate) fn ends(&self, arena: &Arena, block: u64, expires_ms: u64) {
         // Releases what was written to the block: who raises `due` later finds it.
-        arena.segment(arena.segment_of(block)).due.fetch_min(expires_ms, AcqRel);
+        let due = &arena.segment(arena.segment_of(block)).due;
+        if mutated(Mutant::DueLoweredByLook) {
+            if due.load(Acquire) > expires_ms {
+                due.store(expires_ms, Release);
+            }
+            return;
+        }
+        due.fetch_min(expires_ms, AcqRel);
     }
 
     /// Gives back what was not published.
@@ -132,14 +151,14 @@ impl Slab {
         /// Blocks between two looks at the epochs.
         const PATIENCE: u64 = 64;
         let own = &self.stripes[stripe];
-        own.limbo[stamp as usize % LIMBO].push(&BlockLinks(arena), block);
+        own.limbo(stamp).push(&BlockLinks(arena), block);
         own.retired.fetch_add(1, Relaxed) % PATIENCE == PATIENCE - 1
     }
 
     /// Frees what was retired in epoch `stamp`. The caller is pinned, and the epoch is two later.
     pub(crate) fn free_retired(&self, arena: &Arena, stamp: u64) {
         for (number, stripe) in self.stripes.iter().enumerate() {
-            let mut block = stripe.limbo[stamp as usize % LIMBO].take();
+            let mut block = stripe.limbo(stamp).take();
             while block != 0 {
                 let next = BlockLinks(arena).link(block).load(Relaxed);
                 self.give_back(arena, number, block);
