@@ -63,7 +63,7 @@ mod record;
 #[cfg(any(loom, not(plain)))]
 mod reservation;
 #[cfg(all(test, loom))]
-mod retirement_models;
+mod retirement_loom_tests;
 #[cfg(any(loom, not(plain)))]
 mod segment;
 #[cfg(any(loom, not(plain)))]
