@@ -179,7 +179,8 @@ fn hashes_choose_buckets_evenly_and_marks_are_told_s10() {
 fn threads_own_each_key_one_at_a_time_s2() {
     const ROUNDS: u64 = 20_000;
     const THREADS: u64 = 4;
-    const CONTENDED: u64 = 20;
+    /// Few, so that threads meet: one looks a key up, and another inserts it before it does.
+    const CONTENDED: u64 = 4;
     let index = Index::new(2, 20);
     // By key: the location of its owner's word, 0 if nobody owns it.
     let owners: Vec<AtomicU64> = (0..CONTENDED).map(|_| AtomicU64::new(0)).collect();
@@ -187,7 +188,7 @@ fn threads_own_each_key_one_at_a_time_s2() {
     let hash = |key: u64| ((key & 1) << 63) | (key % 3);
     let key_of = |word: Word| word.location() % 32;
     let run = |thread: u64| {
-        let (mut inserted, mut random) = (0, thread + 1);
+        let (mut inserted, mut lost, mut random) = (0, 0, thread + 1);
         for round in 0..ROUNDS {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
             let key = (random >> 33) % CONTENDED;
@@ -195,9 +196,17 @@ fn threads_own_each_key_one_at_a_time_s2() {
             let Found::Absent(absence) = index.find(hash(key), |word| key_of(word) == key) else {
                 continue;
             };
+            if random & 1 << 21 != 0 {
+                std::thread::yield_now();
+            }
             let mine = Word::new(tag_of(hash(key)), number(0));
-            if index.insert(hash(key), absence, mine).is_err() {
-                continue;
+            match index.insert(hash(key), absence, mine) {
+                Ok(()) => {}
+                Err(InsertError::Stale) => {
+                    lost += 1;
+                    continue;
+                }
+                Err(InsertError::Full) => panic!("claims of those who lost fill the chain"),
             }
             inserted += 1;
             let owner = &owners[key as usize];
@@ -212,12 +221,14 @@ fn threads_own_each_key_one_at_a_time_s2() {
             assert_eq!(owner.swap(0, SeqCst), mine.location(), "one owner of key {key}");
             index.remove(hash(key), next).expect("only its owner changes it");
         }
-        inserted
+        (inserted, lost)
     };
-    let inserted: u64 = std::thread::scope(|scope| {
+    let (inserted, lost): (u64, u64) = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || run(thread))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        let each = threads.into_iter().map(|thread| thread.join().unwrap());
+        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     });
     assert!(inserted > ROUNDS / 10, "threads came to own something: {inserted}");
+    assert!(lost > 0, "threads met between a look and its insert");
     assert_eq!(index.page(0, 100, |word| panic!("{word:?} is left")), None);
 }
