@@ -39,7 +39,14 @@ impl Budget {
     /// Charges `bytes` regardless, for what must be remembered and is bounded in number.
     pub(crate) fn charge(&self, bytes: u64) {
         let used = self.used.fetch_add(bytes, Relaxed) + bytes;
-        self.high_water.fetch_max(used, Relaxed);
+        self.note(used);
+    }
+
+    fn note(&self, used: u64) {
+        // Mostly a load: the mark is rarely passed.
+        if self.high_water.load(Relaxed) < used {
+            self.high_water.fetch_max(used, Relaxed);
+        }
     }
 
     pub(crate) fn release(&self, bytes: u64) {
@@ -59,7 +66,7 @@ impl Budget {
             used.checked_add(bytes).filter(|&after| after <= up_to)
         });
         if let Ok(before) = taken {
-            self.high_water.fetch_max(before + bytes, Relaxed);
+            self.note(before + bytes);
         }
         taken.is_ok()
     }

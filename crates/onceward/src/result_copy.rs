@@ -18,25 +18,34 @@ pub(crate) struct ResultCopy {
     status: u16,
     metadata_size: usize,
     body: Body<()>,
-    bytes: Vec<u8>,
+    /// The result, and what is left of longer ones before it: that is never shown, and not being
+    /// cleared it need not be written twice.
+    buffer: Vec<u8>,
+    size: usize,
 }
 
 impl ResultCopy {
-    /// `write` appends metadata and body to the buffer it gets.
+    /// A result of `size` bytes, metadata first. `write` fills a buffer that has room for them,
+    /// rounded up to whole words.
     pub(crate) fn new(
         status: u16,
         metadata_size: usize,
         body: Body<()>,
-        write: impl FnOnce(&mut Vec<u8>),
+        size: usize,
+        write: impl FnOnce(&mut [u8]),
     ) -> Self {
-        let mut bytes = POOL.with_borrow_mut(Vec::pop).unwrap_or_default();
-        write(&mut bytes);
-        debug_assert!(metadata_size <= bytes.len());
-        Self { status, metadata_size, body, bytes }
+        debug_assert!(metadata_size <= size);
+        let mut buffer = POOL.with_borrow_mut(Vec::pop).unwrap_or_default();
+        let room = size.next_multiple_of(8);
+        if buffer.len() < room {
+            buffer.resize(room, 0);
+        }
+        write(&mut buffer[..room]);
+        Self { status, metadata_size, body, buffer, size }
     }
 
     pub(crate) fn as_result(&self) -> ResultRef<'_> {
-        let (metadata, body) = self.bytes.split_at(self.metadata_size);
+        let (metadata, body) = self.buffer[..self.size].split_at(self.metadata_size);
         let body = match self.body {
             Body::Kept(()) => Body::Kept(body),
             Body::NotKept(why) => Body::NotKept(why),
@@ -47,16 +56,15 @@ impl ResultCopy {
 
 impl Drop for ResultCopy {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        if bytes.capacity() > POOLED_BYTES_MAX {
+        let buffer = std::mem::take(&mut self.buffer);
+        if buffer.capacity() > POOLED_BYTES_MAX {
             return;
         }
-        bytes.clear();
         // A thread that is ending has no pool any more.
         let _ = POOL.try_with(|pool| {
             let mut pool = pool.borrow_mut();
             if pool.len() < POOLED_MAX {
-                pool.push(bytes);
+                pool.push(buffer);
             }
         });
     }
@@ -69,7 +77,9 @@ mod tests {
     #[test]
     fn a_buffer_is_used_again_and_holds_nothing_of_before() {
         let copy = |bytes: &[u8]| {
-            ResultCopy::new(200, 2, Body::Kept(()), |to| to.extend_from_slice(bytes))
+            ResultCopy::new(200, 2, Body::Kept(()), bytes.len(), |to| {
+                to[..bytes.len()].copy_from_slice(bytes);
+            })
         };
         for bytes in [&b"mmfirst body"[..], b"mm", b"mmlast"] {
             let copy = copy(bytes);

@@ -184,16 +184,18 @@ impl Inner {
         identity: Identity<'_>,
         request: &Begin,
     ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
-        self.begin_hashed(&self.engine.storage.hashed(identity), request)
+        let id = self.engine.storage.hashed(identity);
+        self.begin_hashed(&id, request, self.clock.now())
     }
 
     fn begin_hashed(
         &self,
         id: &Hashed<'_>,
         request: &Begin,
+        now: Timestamp,
     ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
         request.check(&self.engine.limits)?;
-        let judged = self.judge_begin(id, request)?;
+        let judged = self.judge_begin(id, request, now)?;
         self.engine.counters.began(&judged.outcome, judged.effect);
         Ok(judged)
     }
@@ -211,9 +213,9 @@ impl Inner {
         &self,
         id: &Hashed<'_>,
         request: &Begin,
+        now: Timestamp,
     ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
         self.check_open()?;
-        let now = self.clock.now();
         Ok(match self.engine.begin(id, request, Access::Free, now) {
             Ok(judged) => self.announcing(judged),
             Err(Watched) => self.waits.exclusively(&self.engine, id, now, |_| {

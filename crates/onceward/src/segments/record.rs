@@ -227,12 +227,15 @@ impl<'a> Stored<'a> {
         (self.word(3) >> TIME_BITS) as u16
     }
 
-    /// Calls `piece` with the words of each block that the result is in, in order, without the
-    /// padding of the last.
-    fn pieces(&self, mut piece: impl FnMut(&[AtomicU64])) -> usize {
+    /// Bytes of metadata and body.
+    fn size(&self) -> usize {
         let (body, metadata) = halves(self.word(4));
-        let size = body as usize + metadata as usize;
-        let mut left = size.div_ceil(8);
+        body as usize + metadata as usize
+    }
+
+    /// Calls `piece` with the words of each block that the result is in, in order.
+    fn pieces(&self, mut piece: impl FnMut(&[AtomicU64])) {
+        let mut left = self.size().div_ceil(8);
         let (mut location, mut head, mut at) = (self.location, self.head, self.result_at());
         let mut next =
             self.head.continued().then(|| self.word(FIXED_WORDS + usize::from(self.head.more())));
@@ -248,7 +251,7 @@ impl<'a> Stored<'a> {
                     let further = self.arena.word(there + NEXT as u64).load(Relaxed);
                     next = head.continued().then_some(further);
                 }
-                _ => return size,
+                _ => return,
             }
         }
     }
@@ -257,15 +260,15 @@ impl<'a> Stored<'a> {
     pub(crate) fn copy(&self) -> ResultCopy {
         let (_, metadata) = halves(self.word(4));
         let body = self.head.not_kept().map_or(Body::Kept(()), Body::NotKept);
-        ResultCopy::new(self.status(), metadata as usize, body, |to| {
-            let size = self.pieces(|words| {
-                let from = to.len();
-                to.resize(from + 8 * words.len(), 0);
-                for (eight, word) in to[from..].as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        ResultCopy::new(self.status(), metadata as usize, body, self.size(), |to| {
+            let (mut to, _) = to.as_chunks_mut::<8>();
+            self.pieces(|words| {
+                let (here, rest) = std::mem::take(&mut to).split_at_mut(words.len());
+                for (eight, word) in here.iter_mut().zip(words) {
                     *eight = word.load(Relaxed).to_le_bytes();
                 }
+                to = rest;
             });
-            to.truncate(size);
         })
     }
 

@@ -33,8 +33,10 @@ impl Store {
     ) {
         for (number, batch) in requests.chunks(BATCH).enumerate() {
             let ids = self.inner.prefetched(batch.iter().map(|(identity, _)| *identity));
+            // One reading for all: they have all arrived (S15).
+            let now = self.inner.clock.now();
             for (at, (id, (_, request))) in ids.iter().zip(batch).enumerate() {
-                let judged = self.inner.begin_hashed(id, request);
+                let judged = self.inner.begin_hashed(id, request, now);
                 let answer = judged
                     .as_ref()
                     .map_err(|why| *why)

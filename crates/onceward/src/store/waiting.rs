@@ -27,7 +27,11 @@ impl Store {
     ) -> Result<Waitable<T, BeginTicket>, StoreError> {
         let inner = &self.inner;
         request.check(&inner.engine.limits)?;
-        let judged = inner.judge_begin(&inner.engine.storage.hashed(identity), request)?;
+        let judged = inner.judge_begin(
+            &inner.engine.storage.hashed(identity),
+            request,
+            inner.clock.now(),
+        )?;
         let wait = inner.cut(request.wait);
         let waits = matches!(judged.outcome, BeginOutcome::InProgress { .. }) && wait.get() > 0;
         let judged = if waits {
