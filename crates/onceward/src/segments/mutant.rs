@@ -64,6 +64,8 @@ pub(crate) enum Mutant {
     SealedBeforeTaken,
     /// What was unlinked two epochs ago is on the list of what is unlinked now.
     LimboOfTwo,
+    /// The lists of epochs before the first are those of epochs after it.
+    LimboOfThree,
     /// A sealed segment is walked at once: planted in the model.
     #[cfg(all(test, loom))]
     WalkedAtOnce,

@@ -278,7 +278,9 @@ fn read_beside_retire_and_free() {
 #[test]
 fn a_reader_sees_no_word_of_a_block_reused_s16() {
     read_beside_retire_and_free();
-    fails_for(Mutant::LimboOfTwo, STILL_READ, read_beside_retire_and_free);
+    for mutant in [Mutant::LimboOfTwo, Mutant::LimboOfThree] {
+        fails_for(mutant, STILL_READ, read_beside_retire_and_free);
+    }
 }
 
 fn begin_beside_sweep() {

@@ -30,7 +30,9 @@ const CLASSES: [usize; 6] = [16, 24, 32, 48, 64, 96];
 const CLASSES: [usize; 1] = [super::reservation::FIXED_WORDS];
 /// Epochs whose retired blocks are held apart: those of `e` are free from `e + 2` on, and nobody
 /// adds to the list of `e + 4` while the list of `e` may still be emptied by one who is pinned.
+/// A power of two, for epochs before the first wrap.
 const LIMBO: usize = 4;
+const _: () = assert!(LIMBO.is_power_of_two() && LIMBO >= 3);
 
 pub(crate) struct Slab {
     classes: [Class; CLASSES.len()],
@@ -56,7 +58,11 @@ struct Stripe {
 impl Stripe {
     /// The list of what was unlinked in an epoch.
     fn limbo(&self, stamp: u64) -> &Stack {
-        let lists = if mutated(Mutant::LimboOfTwo) { 2 } else { LIMBO };
+        let lists = match () {
+            () if mutated(Mutant::LimboOfTwo) => 2,
+            () if mutated(Mutant::LimboOfThree) => 3,
+            () => LIMBO,
+        };
         &self.limbo[stamp as usize % lists]
     }
 }
