@@ -120,7 +120,8 @@ stats! {
     memory_high_water_bytes,
     /// Bytes that may be charged.
     memory_limit_bytes,
-    /// Bytes of the index, which are not charged: fixed at the start, but for what crowds.
+    /// Bytes of the index. Not charged, but the limit's part that it takes at the start is not there
+    /// for entries; what crowds later comes on top.
     memory_index_bytes,
     /// Bytes of those charged that are kept for the next reservations.
     memory_idle_bytes,

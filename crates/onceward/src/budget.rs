@@ -10,30 +10,36 @@ const HEADROOM_DIVISOR: u64 = 50;
 
 /// Bytes charged against a fixed limit. Lock-free; every figure is advisory except the bounds.
 ///
-/// Invariants: a begin never takes the charge past `limit - headroom`, nothing takes it past
-/// `limit`, except what [`Budget::charge`] is told to charge regardless.
+/// Invariants: a begin never takes the charge past `room - headroom`, nothing takes it past
+/// `room`, except what [`Budget::charge`] is told to charge regardless: what is owed to live
+/// entries, and the rests of segments, a few parts in a hundred of a small limit and less of a
+/// large one.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: u64,
+    /// What may be charged: the limit without what the storage takes at the start.
+    room: u64,
     headroom: u64,
     used: AtomicU64,
     high_water: AtomicU64,
 }
 
 impl Budget {
-    pub(crate) fn new(limit: u64) -> Self {
-        let headroom = limit / HEADROOM_DIVISOR;
-        Self { limit, headroom, used: AtomicU64::new(0), high_water: AtomicU64::new(0) }
+    /// A limit of which `taken` bytes, at most half, are not there to be charged.
+    pub(crate) fn new(limit: u64, taken: u64) -> Self {
+        let room = limit - taken.min(limit / 2);
+        let headroom = room / HEADROOM_DIVISOR;
+        Self { limit, room, headroom, used: AtomicU64::new(0), high_water: AtomicU64::new(0) }
     }
 
     /// Charges `bytes` for a begin, unless that would touch the headroom.
     pub(crate) fn reserve(&self, bytes: u64) -> bool {
-        self.take(bytes, self.limit - self.headroom)
+        self.take(bytes, self.room - self.headroom)
     }
 
     /// Charges `bytes` beyond a set-aside, unless that would pass the limit.
     pub(crate) fn draw(&self, bytes: u64) -> bool {
-        self.take(bytes, self.limit)
+        self.take(bytes, self.room)
     }
 
     /// Charges `bytes` regardless, for what must be remembered and is bounded in number.
@@ -90,7 +96,7 @@ mod tests {
 
     #[test]
     fn begins_stop_at_the_headroom_and_completes_at_the_limit_s11() {
-        let budget = Budget::new(1_000);
+        let budget = Budget::new(1_000, 0);
         assert!(budget.reserve(980));
         assert!(!budget.reserve(1), "the headroom is not for begins");
         assert!(budget.draw(20));
@@ -99,6 +105,9 @@ mod tests {
         assert!(budget.reserve(80) && !budget.reserve(1));
         assert_eq!((budget.used(), budget.high_water()), (980, 1_000));
         assert!(!budget.reserve(u64::MAX), "no overflow");
+        let beside = Budget::new(1_000, 100);
+        assert!(!beside.draw(901) && beside.draw(900), "an index takes its part");
+        assert_eq!((beside.limit(), Budget::new(1_000, 900).room), (1_000, 500), "half at most");
     }
 }
 

@@ -83,4 +83,4 @@ pub(crate) mod thread_number;
 pub(crate) mod word;
 
 #[cfg(not(plain))]
-pub(crate) use storage::{Segments, Surroundings};
+pub(crate) use storage::{Segments, Surroundings, index_bytes};

@@ -55,7 +55,7 @@ impl Store {
     pub fn new(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         config.check()?;
         let wall_ms = wall_clock_ms();
-        let budget = Arc::new(Budget::new(config.memory_bytes));
+        let budget = Arc::new(Budget::new(config.memory_bytes, taken(&config)));
         let counters = Arc::<Counters>::default();
         let namespaces = Arc::new(Namespaces::new(&config.namespaces));
         let storage = open_storage(&config, &budget, &counters, &namespaces, clock.now())?;
@@ -128,6 +128,17 @@ impl Store {
     pub fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
         self.inner.waits.close(&self.inner.engine);
+    }
+}
+
+/// Bytes of the memory limit that the storage takes at the start.
+fn taken(config: &StoreConfig) -> u64 {
+    #[cfg(not(plain))]
+    return crate::segments::index_bytes(config.memory_bytes, config.max_entries);
+    #[cfg(plain)]
+    {
+        let _ = config;
+        0
     }
 }
 

@@ -29,7 +29,7 @@ impl Bench {
 
 fn charges() {
     model(3, || {
-        let (budget, held) = (Budget::new(LIMIT), loom::sync::atomic::AtomicU64::new(0));
+        let (budget, held) = (Budget::new(LIMIT, 0), loom::sync::atomic::AtomicU64::new(0));
         let bench = Arc::new(Bench { budget, held });
         let others = [1, 2].map(|_| {
             let bench = Arc::clone(&bench);

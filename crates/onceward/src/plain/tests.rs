@@ -7,7 +7,7 @@ use super::*;
 use crate::storage::Charge;
 
 fn storage() -> Plain {
-    let budget = Arc::new(Budget::new(1 << 20));
+    let budget = Arc::new(Budget::new(1 << 20, 0));
     let namespaces = Arc::new(Namespaces::new(&std::collections::BTreeMap::new()));
     Plain::new(1, 100, budget, Arc::default(), namespaces, Timestamp::ZERO)
 }

@@ -51,7 +51,7 @@ impl Bench {
         let geometry = Geometry::explored(segment_words, ordinary, slab);
         Self {
             arena: Arena::new(geometry).expect("a model has words"),
-            budget: Budget::new(1 << 20),
+            budget: Budget::new(1 << 20, 0),
             epochs: Epochs::new(4, Timestamp::ZERO),
             index: Index::new(1, 0),
             expiry: Expiry::new(),

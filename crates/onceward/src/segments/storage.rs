@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::arena::{Arena, Geometry};
 use super::atomic::AtomicU64;
+use super::bucket::Bucket;
 use super::epoch::{Epochs, Pin, SLOTS_DEFAULT};
 use super::expiry::Expiry;
 use super::head::{Head, Kind};
@@ -79,6 +80,17 @@ pub(crate) struct Bytes {
     checkpoint: Option<Arc<[u8]>>,
 }
 
+/// First buckets of the index for a memory limit, or for a number of entries.
+fn first_buckets(limit: u64, entries_max: Option<u64>) -> usize {
+    let entries = entries_max.unwrap_or(limit / ENTRY_BYTES_EXPECTED).max(1);
+    ((entries as f64 / ENTRIES_PER_BUCKET) as usize).max(64)
+}
+
+/// Bytes of the limit that the index takes from the start.
+pub(crate) fn index_bytes(limit: u64, entries_max: Option<u64>) -> u64 {
+    (first_buckets(limit, entries_max) * size_of::<Bucket>()) as u64
+}
+
 impl Segments {
     /// A storage for `entries_max` entries, if that is stated, within the budget.
     ///
@@ -90,8 +102,7 @@ impl Segments {
         now: Timestamp,
     ) -> io::Result<Self> {
         let limit = around.budget.limit();
-        let entries = entries_max.unwrap_or(limit / ENTRY_BYTES_EXPECTED).max(1);
-        let buckets = ((entries as f64 / ENTRIES_PER_BUCKET) as usize).max(64);
+        let buckets = first_buckets(limit, entries_max);
         let geometry = Geometry::of(limit, super::expiry::SLOTS_AHEAD * STRIPES);
         Ok(Self {
             // For what crowds into few buckets, or is smaller than expected: addresses only.
