@@ -73,8 +73,8 @@ pub(crate) struct ServeArguments {
         allow_hyphen_values = true
     )]
     memory: Option<u64>,
-    /// Entries that the index is sized for at the start, at about 14 bytes each beside --memory; it
-    /// does not grow. Well beyond twice as many, begins are refused [default: one for every 320
+    /// Entries that the index is sized for at the start, at about 15 bytes each; it
+    /// does not grow. Well beyond twice as many, begins are refused [default: one for every 384
     /// bytes of --memory]
     #[arg(
         long,

@@ -186,7 +186,7 @@ pub const TABLE: &[Row] = &[
     ),
     row(
         "max_entries",
-        "one for every 320 B of memory",
+        "one for every 384 B of memory",
         "what there are addresses for",
         "somewhere beyond twice as many, begin is refused",
     ),

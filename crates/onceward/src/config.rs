@@ -28,8 +28,8 @@ pub struct StoreConfig {
     pub memory_bytes: u64,
     /// The movable limits (S20).
     pub limits: Limits,
-    /// Entries that the index is sized for at the start, at about 14 bytes each; it does not grow.
-    /// `None` reckons with one entry per 320 bytes of memory. Somewhere beyond twice as many,
+    /// Entries that the index is sized for at the start, at about 15 bytes each; it does not grow.
+    /// `None` reckons with one entry per 384 bytes of memory. Somewhere beyond twice as many,
     /// begins are Refused for capacity.
     pub max_entries: Option<u64>,
     /// Independent parts of the plain storage, rounded up to a power of two; the lock-free one has

@@ -37,9 +37,9 @@ use crate::unfinished::Unfinished;
 /// Buckets that a page looks through, at most: 4 MiB of them.
 const PAGE_STEPS_MAX: usize = 65_536;
 /// Entries per bucket of the index at which it is meant to work.
-const ENTRIES_PER_BUCKET: f64 = 5.5;
+const ENTRIES_PER_BUCKET: f64 = 4.5;
 /// What an entry is taken to cost at least where the number of entries is not stated.
-const ENTRY_BYTES_EXPECTED: u64 = 320;
+const ENTRY_BYTES_EXPECTED: u64 = 384;
 
 /// What the storage reports to while it works.
 pub(crate) struct Surroundings {
