@@ -141,13 +141,13 @@ fn limits_reach_the_store_s20() {
         "--memory",
         "64MiB",
         "--max-entries",
-        "5500",
+        "4500",
         "--threads",
         "2",
     ]);
     assert_eq!(daemon.figure("memory_limit_bytes"), 64 << 20);
     if cfg!(target_os = "linux") {
-        // 5.5 entries to a bucket of 64 bytes; the storage of other systems has no such index.
+        // 4.5 entries to a bucket of 64 bytes; the storage of other systems has no such index.
         assert_eq!(daemon.figure("memory_index_bytes"), 64 * 1_000);
     }
     let (code, answer) = daemon.json(&["begin", "--key", "k", "--lease", "61s"]);
