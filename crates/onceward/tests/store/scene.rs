@@ -132,3 +132,7 @@ pub(crate) fn begin(store: &Store, identity: Identity<'_>, request: &Begin) -> B
         .expect("open, and no bad input")
         .value
 }
+
+/// Bytes and instants are exact to the last one where the plain storage keeps entries; the
+/// lock-free one gives back by blocks and segments.
+pub(crate) const IS_PLAIN: bool = cfg!(feature = "plain-storage");

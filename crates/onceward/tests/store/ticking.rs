@@ -9,7 +9,7 @@ use onceward::{BeginOutcome, BootClock, Certainty, Forget, Limits, Millis, Polic
 use onceward::{StoreConfig, Ticker, Timestamp};
 
 use crate::bell::{Bell, told};
-use crate::scene::{START, Scene, acquired, ask, attempt, begin, id, patient};
+use crate::scene::{IS_PLAIN, START, Scene, acquired, ask, attempt, begin, id, patient};
 
 #[test]
 fn a_tick_frees_no_more_than_its_budget_and_says_when_it_is_done_s21() {
@@ -32,7 +32,7 @@ fn a_tick_frees_no_more_than_its_budget_and_says_when_it_is_done_s21() {
         match next {
             Some(again) if again == due => {}
             // What is left of a segment's room may come back when its expiry slot ends.
-            Some(later) if freed == ENTRIES && later.as_millis() <= START + 11_000 => {
+            Some(later) if !IS_PLAIN && freed == ENTRIES && later.as_millis() <= START + 11_000 => {
                 assert_eq!(scene.store.tick(later, BUDGET), None, "nothing is left to fall due");
                 break;
             }
@@ -120,7 +120,8 @@ fn the_next_deadline_is_the_earliest_there_is_s21() {
     scene.store.forget(id("k"), &Forget { fence: token.fence }).unwrap();
     // Room that the entry left may fall due earlier.
     let remembered = scene.store.tick(scene.clock.now(), 100).expect("an attempt is remembered");
-    assert!(remembered.as_millis() <= START + 120_000, "{remembered:?}");
+    let (at, expected) = (remembered.as_millis(), START + 120_000);
+    assert!(at == expected || (!IS_PLAIN && at < expected), "{remembered:?}");
     scene.clock.advance(Limits::DEFAULT.attempt_memory);
     next("nothing is left", None);
 }
@@ -285,7 +286,7 @@ fn attempts_are_remembered_within_a_share_of_memory_s3_s11() {
     }
     let stats = scene.store.stats();
     // Beside them a few blocks that are kept at hand.
-    let most = stats.memory_limit_bytes / 8 + 32 * 1024;
+    let most = stats.memory_limit_bytes / 8 + if IS_PLAIN { 0 } else { 32 * 1024 };
     assert!(stats.memory_used_bytes <= most, "{stats:?}");
     assert!(stats.attempts_remembered > 0);
     assert_eq!(stats.attempts_forgotten_early + stats.attempts_remembered, 20_000);
