@@ -11,6 +11,7 @@
 pub mod engine;
 pub mod executions;
 pub mod in_process;
+pub mod load;
 pub mod over_the_wire;
 mod report;
 mod workload;
