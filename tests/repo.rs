@@ -23,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("onceward-server", &["onceward-core", "onceward", "onceward-proto"]),
     ("onceward-client", &["onceward-core", "onceward", "onceward-proto"]),
     ("onceward-bench", &["onceward-core", "onceward", "onceward-proto", "onceward-client"]),
-    ("onceward-bench-rivals", &["onceward-bench"]),
+    ("onceward-bench-rivals", &["onceward-bench", "onceward-client"]),
     (
         "onceward-cli",
         &["onceward-core", "onceward", "onceward-server", "onceward-client", "onceward-bench"],

@@ -8,6 +8,7 @@
 
 mod ballast;
 pub mod bars;
+pub mod client_cost;
 mod command;
 pub mod comparison;
 pub mod floors;
