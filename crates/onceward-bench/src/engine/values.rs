@@ -50,6 +50,15 @@ impl Values {
         Ok(Self::Recorded(bodies))
     }
 
+    /// In a word: the size, or where they are from.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Sized(template) => template.len().to_string(),
+            Self::Recorded(_) => "traffic".to_owned(),
+        }
+    }
+
     /// Mean size in bytes.
     #[must_use]
     pub fn mean_bytes(&self) -> f64 {

@@ -113,6 +113,9 @@ pub struct Load {
 pub struct Run {
     /// Why its figures must not be used: the generator lagged, the cores were far apart, …
     pub invalid: Option<String>,
+    /// The first answer that was not the right one, if there was any: the run has failed.
+    #[serde(default)]
+    pub failure: Option<String>,
     /// How long it took, warm-up excluded.
     pub seconds: f64,
     /// Requests answered.
@@ -124,6 +127,13 @@ pub struct Run {
     pub latency: BTreeMap<String, Latency>,
     /// In the open loop: how long after its intended start each request was written.
     pub send_lag: Option<Latency>,
+    /// The part of that which is the generator's own: what waited for a free slot counts from when
+    /// one was free. Above a bound the run is invalid.
+    #[serde(default)]
+    pub generator_lag: Option<Latency>,
+    /// Bytes on the wire by operation, under the names of `latency`. An echo moves as many.
+    #[serde(default)]
+    pub wire: BTreeMap<String, Wire>,
     /// Processor time of all the server's threads, kernel included.
     pub server_cpu_ns: Option<u64>,
     /// Processor time of the generator's threads.
@@ -161,6 +171,51 @@ pub struct Counters {
     pub not_executed: u64,
     /// Replays whose bytes differ from those stored.
     pub wrong_replays: u64,
+}
+
+impl Counters {
+    /// Adds what another thread or phase counted.
+    pub const fn add(&mut self, other: &Self) {
+        self.acquired += other.acquired;
+        self.completed += other.completed;
+        self.replayed += other.replayed;
+        self.in_progress += other.in_progress;
+        self.mismatched += other.mismatched;
+        self.waited += other.waited;
+        self.errors += other.errors;
+        self.executed_twice += other.executed_twice;
+        self.not_executed += other.not_executed;
+        self.wrong_replays += other.wrong_replays;
+    }
+
+    /// Whether every key was executed once and every replay was what had been stored.
+    #[must_use]
+    pub const fn are_right(&self) -> bool {
+        self.errors == 0
+            && self.executed_twice == 0
+            && self.not_executed == 0
+            && self.wrong_replays == 0
+    }
+}
+
+/// Bytes that requests of one kind and their replies take.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Wire {
+    /// Requests sent.
+    pub requests: u64,
+    /// Bytes of them all.
+    pub request_bytes: u64,
+    /// Bytes of their replies.
+    pub reply_bytes: u64,
+}
+
+impl Wire {
+    /// Adds what another thread counted.
+    pub const fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.request_bytes += other.request_bytes;
+        self.reply_bytes += other.reply_bytes;
+    }
 }
 
 /// A distribution of times.

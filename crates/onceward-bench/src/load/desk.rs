@@ -1,0 +1,152 @@
+//! What the connections of one thread share: where operations come from, what they carry, and
+//! where answers are counted.
+
+use std::time::{Duration, Instant};
+
+use super::dialect::{Answer, Ask, Dialect, Grant};
+use super::pace::Source;
+use super::script::{Job, Operation, Phase, Script, WAIT};
+use super::tally::{Kind, Tally};
+use crate::engine::{Fault, Values};
+
+/// One thread's desk in one phase.
+#[derive(Debug)]
+pub(super) struct Desk<'a> {
+    /// Says what each step is.
+    pub(super) script: &'a Script,
+    /// Which steps.
+    pub(super) phase: Phase,
+    /// What is stored.
+    pub(super) values: &'a Values,
+    /// When the phase began: all times are nanoseconds from here.
+    pub(super) origin: Instant,
+    /// When the next operation is due.
+    pub(super) source: Source,
+    /// What was seen.
+    pub(super) tally: Tally,
+    /// Operations that have a slot.
+    pub(super) in_flight: usize,
+    /// Operations that ever had one.
+    pub(super) started: u64,
+    scratch: Vec<u8>,
+}
+
+/// What follows an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Next {
+    /// The operation goes on with its complete.
+    Complete(Grant),
+    /// The slot is free.
+    Done,
+}
+
+impl<'a> Desk<'a> {
+    /// A desk on which nothing was counted.
+    #[must_use]
+    pub(super) fn new(
+        script: &'a Script,
+        phase: Phase,
+        values: &'a Values,
+        origin: Instant,
+        source: Source,
+    ) -> Self {
+        let scratch = values.scratch();
+        Self {
+            script,
+            phase,
+            values,
+            origin,
+            source,
+            tally: Tally::default(),
+            in_flight: 0,
+            started: 0,
+            scratch,
+        }
+    }
+
+    /// Nanoseconds since the phase began.
+    #[must_use]
+    pub(super) fn now(&self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64
+    }
+
+    /// Encodes the begin of a job.
+    ///
+    /// # Errors
+    /// The dialect's.
+    pub(super) fn begin<D: Dialect>(
+        &mut self,
+        job: Job,
+        slot: u32,
+        waits: bool,
+        dialect: &mut D,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let ask = Ask::Begin {
+            key: &self.script.key(job),
+            attempt: &self.script.attempt(job),
+            fingerprint: &self.script.fingerprint(job),
+            wait: if waits { WAIT } else { Duration::ZERO },
+            result_bytes: self.values.size(job.number),
+        };
+        let before = out.len();
+        dialect.encode(&ask, slot, out)?;
+        let kind = if waits { Kind::Wait } else { Kind::of(job.operation) };
+        self.tally.sent(kind, out.len() - before);
+        Ok(())
+    }
+
+    /// Encodes the complete of a job.
+    ///
+    /// # Errors
+    /// The dialect's.
+    pub(super) fn complete<D: Dialect>(
+        &mut self,
+        job: Job,
+        grant: Grant,
+        slot: u32,
+        dialect: &mut D,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let ask = Ask::Complete {
+            key: &self.script.key(job),
+            grant,
+            fingerprint: &self.script.fingerprint(job),
+            value: self.values.of(job.number, &mut self.scratch),
+        };
+        let before = out.len();
+        dialect.encode(&ask, slot, out)?;
+        self.tally.sent(Kind::Complete, out.len() - before);
+        Ok(())
+    }
+
+    /// Judges the answer to a begin.
+    pub(super) fn begun(&mut self, job: Job, answer: &Answer<'_>) -> Next {
+        let counters = &mut self.tally.counters;
+        match (job.operation, answer) {
+            (Operation::First, Answer::Acquired(grant)) => {
+                counters.acquired += 1;
+                return Next::Complete(*grant);
+            }
+            (Operation::Hold, Answer::Acquired(_)) => counters.acquired += 1,
+            (Operation::Replay, Answer::Replay(body)) => {
+                counters.replayed += 1;
+                if self.values.check(job.number, body, &mut self.scratch).is_err() {
+                    self.tally.complain(Kind::Replay, answer);
+                }
+            }
+            (Operation::Conflict, Answer::InProgress) => counters.in_progress += 1,
+            (Operation::Mismatch, Answer::Mismatch) => counters.mismatched += 1,
+            _ => self.tally.complain(Kind::of(job.operation), answer),
+        }
+        Next::Done
+    }
+
+    /// Judges the answer to a complete.
+    pub(super) fn ended(&mut self, answer: &Answer<'_>) {
+        match answer {
+            Answer::Completed => self.tally.counters.completed += 1,
+            _ => self.tally.complain(Kind::Complete, answer),
+        }
+    }
+}
