@@ -1,10 +1,9 @@
 //! An identity as it is looked for: its keyed hash, and the words it is stored as.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
 use onceward_core::{Identity, ScopedKey};
 
 use crate::compact_key::{KeyForm, compact, expand};
+use crate::hash_key::HashKey;
 use crate::namespaces::Namespaces;
 
 /// Words that an identity takes without an allocation: a UUID with a scope of up to 48 bytes.
@@ -19,23 +18,11 @@ pub(crate) struct Hashed<'a> {
 }
 
 impl<'a> Hashed<'a> {
-    /// Hashes with SipHash-1-3 under the hasher's random key: strangers choose the keys.
-    pub(crate) fn new(hasher: &RandomState, names: &Namespaces, identity: Identity<'a>) -> Self {
+    #[inline]
+    pub(crate) fn new(key: &HashKey, names: &Namespaces, identity: Identity<'a>) -> Self {
         let image = Image::of(names, identity);
-        let mut state = hasher.build_hasher();
-        image.hash(&mut state);
-        Self { identity, hash: state.finish(), image }
+        Self { identity, hash: image.hash(key), image }
     }
-}
-
-/// The bytes of up to three words, and zeros.
-#[inline]
-fn joined<const N: usize>(words: [u64; N]) -> [u8; 24] {
-    let mut bytes = [0; 24];
-    for (eight, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
-        *eight = word.to_le_bytes();
-    }
-    bytes
 }
 
 /// An identity as stored: the namespace (by its number if it is configured), the scope and the
@@ -47,6 +34,8 @@ pub(crate) struct Image {
     pub(crate) shape: Shape,
     /// Of a configured namespace; 0 for one that is spelt out.
     pub(crate) namespace_number: u16,
+    /// How many words there are: what the shape says, at hand.
+    count: u8,
     short: [u64; SHORT_WORDS],
     /// Instead of `short`, if that is too short.
     long: Vec<u64>,
@@ -89,35 +78,39 @@ impl Shape {
 }
 
 impl Image {
+    #[inline]
     pub(crate) fn of(names: &Namespaces, identity: Identity<'_>) -> Self {
         let (scope, key) = (identity.scoped_key().scope(), identity.scoped_key().key());
         let number = names.number(identity.namespace());
-        let namespace: &[u8] =
-            if number.is_some() { &[] } else { identity.namespace().as_str().as_bytes() };
+        if let (true, Some(number), Some((form, bytes))) = (scope.is_empty(), number, compact(key))
+        {
+            // The common case, without a detour through bytes.
+            let (eights, _) = bytes.as_chunks::<8>();
+            let [first, second] = std::array::from_fn(|at| u64::from_le_bytes(eights[at]));
+            let shape = Shape::new(form, bytes.len(), 0, 0);
+            let short = [first, second, 0, 0, 0, 0, 0, 0];
+            return Self { shape, namespace_number: number, count: 2, short, long: Vec::new() };
+        }
+        Self::spelt(identity.namespace().as_str(), number, scope, key)
+    }
+
+    /// Of parts that are not all as short as they mostly are.
+    fn spelt(namespace: &str, number: Option<u16>, scope: &[u8], key: &[u8]) -> Self {
+        let namespace: &[u8] = if number.is_some() { &[] } else { namespace.as_bytes() };
         let compacted = compact(key);
         let (form, key) = match &compacted {
             Some((form, bytes)) => (*form, &bytes[..]),
             None => (KeyForm::Raw, key),
         };
+        let shape = Shape::new(form, key.len(), scope.len(), namespace.len());
+        let words = shape.words();
         let mut image = Self {
-            shape: Shape::new(form, key.len(), scope.len(), namespace.len()),
+            shape,
             namespace_number: number.unwrap_or(0),
+            count: words as u8,
             short: [0; SHORT_WORDS],
-            long: Vec::new(),
+            long: if words > SHORT_WORDS { vec![0; words] } else { Vec::new() },
         };
-        if scope.is_empty() && namespace.is_empty() && compacted.is_some() {
-            // The common case, without a detour through bytes.
-            for (word, bytes) in image.short.iter_mut().zip(key.chunks_exact(8)) {
-                let mut eight = [0; 8];
-                eight.copy_from_slice(bytes);
-                *word = u64::from_le_bytes(eight);
-            }
-            return image;
-        }
-        let words = image.shape.words();
-        if words > SHORT_WORDS {
-            image.long = vec![0; words];
-        }
         let target = if words > SHORT_WORDS { &mut image.long[..] } else { &mut image.short[..] };
         let bytes = namespace.iter().chain(scope).chain(key);
         for (at, &byte) in bytes.enumerate() {
@@ -126,36 +119,26 @@ impl Image {
         image
     }
 
+    #[inline]
     pub(crate) fn words(&self) -> &[u64] {
-        if self.long.is_empty() { &self.short[..self.shape.words()] } else { &self.long }
+        self.short.get(..usize::from(self.count)).unwrap_or(&self.long)
     }
 
+    /// Strangers choose the keys, so the hash has one of its own.
     #[inline]
-    fn hash(&self, state: &mut impl Hasher) {
+    pub(crate) fn hash(&self, key: &HashKey) -> u64 {
         let head = u64::from(self.shape.0) << 16 | u64::from(self.namespace_number);
         match *self.words() {
-            // In one piece, which is quicker than word by word: the common cases.
-            [first] => state.write(&joined([head, first])),
-            [first, second] => state.write(&joined([head, first, second])),
-            ref words => {
-                state.write_u64(head);
-                words.iter().for_each(|word| state.write_u64(*word));
-            }
+            [first, second] => key.hash(&[first, second], head), // Unrolled: the common case.
+            ref words => key.hash(words, head),
         }
-    }
-
-    /// The hash of what is stored, read back from its words.
-    pub(crate) fn hash_of(hasher: &RandomState, stored: &Self) -> u64 {
-        let mut state = hasher.build_hasher();
-        stored.hash(&mut state);
-        state.finish()
     }
 
     /// An image read back from where it is stored.
     pub(crate) fn stored(shape: Shape, number: u16, word: impl Fn(usize) -> u64) -> Self {
-        let mut image =
-            Self { shape, namespace_number: number, short: [0; SHORT_WORDS], long: Vec::new() };
         let words = shape.words();
+        let (count, short) = (words as u8, [0; SHORT_WORDS]);
+        let mut image = Self { shape, namespace_number: number, count, short, long: Vec::new() };
         if words > SHORT_WORDS {
             image.long = (0..words).map(word).collect();
         } else {

@@ -49,6 +49,7 @@ mod config;
 mod counters;
 mod deadline;
 mod engine;
+mod hash_key;
 mod hashed;
 mod namespaces;
 #[cfg(any(plain, test))]

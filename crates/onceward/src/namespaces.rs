@@ -50,7 +50,11 @@ impl Namespaces {
 
     /// What a namespace that needs no spelling out is known by: one that is configured, or
     /// `default`.
+    #[inline]
     pub(crate) fn number(&self, namespace: Namespace<'_>) -> Option<u16> {
+        if self.configured.is_empty() {
+            return (namespace == Namespace::DEFAULT).then_some(DEFAULT_NUMBER);
+        }
         match self.configured.get(namespace.as_str()) {
             Some(&(number, _)) => {
                 u16::try_from(number).ok().filter(|&number| number != DEFAULT_NUMBER)

@@ -5,7 +5,6 @@
 
 mod shard;
 
-use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -16,6 +15,7 @@ use parking_lot::Mutex;
 use crate::attempts::EndedAttempts;
 use crate::budget::Budget;
 use crate::counters::Counters;
+use crate::hash_key::HashKey;
 use crate::namespaces::Namespaces;
 use crate::storage::{
     Access, Change, Charge, Hashed, Held, Loaded, LoadedEntry, Payload, Stale, Storage, Uncommitted,
@@ -42,7 +42,7 @@ pub(crate) struct Plain {
     /// its hash.
     shards: Box<[Mutex<Shard>]>,
     /// SipHash-1-3 under a random key: strangers choose the keys.
-    hasher: RandomState,
+    hash_key: HashKey,
     /// Where the next reclaim starts, so that no shard is starved by a small budget.
     turn: AtomicUsize,
     around: Surroundings,
@@ -62,7 +62,7 @@ impl Plain {
         let attempts = EndedAttempts::default();
         Self {
             shards: (0..count).map(|_| Mutex::new(Shard::new(now))).collect(),
-            hasher: RandomState::new(),
+            hash_key: HashKey::random(),
             turn: AtomicUsize::new(0),
             around: Surroundings { budget, counters, namespaces, attempts, attempts_max },
         }
@@ -84,7 +84,7 @@ impl Storage for Plain {
     }
 
     fn hashed<'a>(&self, identity: Identity<'a>) -> Hashed<'a> {
-        Hashed::new(&self.hasher, &self.around.namespaces, identity)
+        Hashed::new(&self.hash_key, &self.around.namespaces, identity)
     }
 
     fn load(

@@ -22,7 +22,6 @@ use super::index::Found;
 use super::reservation::{self, Ends};
 use super::segment::NEVER;
 use super::word::Word;
-use crate::hashed::Image;
 use crate::unfinished::Unfinished;
 
 /// Blocks looked at under one pin, and fetched together.
@@ -194,7 +193,7 @@ impl Segments {
         unfinished: &mut Vec<Unfinished>,
     ) -> bool {
         let image = self.image_at(block, head, ends);
-        let hash = Image::hash_of(&self.hasher, &image);
+        let hash = image.hash(&self.hash_key);
         let Found::Entry(word) = self.index.find(hash, |word| word.location() == block) else {
             return true; // Not published, superseded, or being written by another.
         };
@@ -341,7 +340,7 @@ impl Segments {
                 at += head.words().max(1);
                 if head.kind() == Kind::Completed {
                     let image = self.image_at(block, head, self.ends_at(block));
-                    let hash = Image::hash_of(&self.hasher, &image);
+                    let hash = image.hash(&self.hash_key);
                     self.index.prefetch(hash);
                     batch.push((block, head, hash));
                 }

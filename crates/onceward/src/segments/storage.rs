@@ -1,6 +1,5 @@
 //! The lock-free storage behind the seam: looks, and what the parts share.
 
-use std::hash::RandomState;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,6 +26,7 @@ use super::word::Word;
 use crate::attempts::EndedAttempts;
 use crate::budget::Budget;
 use crate::counters::Counters;
+use crate::hash_key::HashKey;
 use crate::hashed::Image;
 use crate::namespaces::Namespaces;
 use crate::storage::{
@@ -60,7 +60,7 @@ pub(crate) struct Segments {
     pub(super) checkpoints: SkipMap<u64, Arc<[u8]>>,
     pub(super) last_checkpoint: AtomicU64,
     pub(super) attempts: EndedAttempts,
-    pub(super) hasher: RandomState,
+    pub(super) hash_key: HashKey,
     pub(super) reclaimer: Mutex<Reclaimer>,
     /// The latest instant that a tick came at, in ms.
     pub(super) ticked_at: AtomicU64,
@@ -114,7 +114,7 @@ impl Segments {
             checkpoints: SkipMap::new(),
             last_checkpoint: AtomicU64::new(0),
             attempts: EndedAttempts::default(),
-            hasher: RandomState::new(),
+            hash_key: HashKey::random(),
             reclaimer: Mutex::new(Reclaimer::default()),
             ticked_at: AtomicU64::new(0),
             unlogged: SkipMap::new(),
@@ -200,7 +200,7 @@ impl Storage for Segments {
     }
 
     fn hashed<'a>(&self, identity: Identity<'a>) -> Hashed<'a> {
-        Hashed::new(&self.hasher, &self.around.namespaces, identity)
+        Hashed::new(&self.hash_key, &self.around.namespaces, identity)
     }
 
     fn prefetch(&self, _pin: &Pin<'_>, ids: &[Hashed<'_>]) {
