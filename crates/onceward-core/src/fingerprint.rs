@@ -20,6 +20,7 @@ impl Digest {
     ///
     /// # Errors
     /// [`BadInput::DigestLength`] unless there are 16 to 32 bytes.
+    #[inline]
     pub fn new(digest: &[u8]) -> Result<Self, BadInput> {
         let got = digest.len();
         if !(limits::DIGEST_BYTES_MIN..=limits::DIGEST_BYTES_MAX).contains(&got) {
@@ -32,6 +33,7 @@ impl Digest {
 
     /// The digest's 16 to 32 bytes.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.size)]
     }

@@ -78,18 +78,21 @@ impl<'a> ScopedKey<'a> {
 
     /// Who the key belongs to; may be empty.
     #[must_use]
+    #[inline]
     pub const fn scope(self) -> &'a [u8] {
         self.scope
     }
 
     /// The client's idempotency key.
     #[must_use]
+    #[inline]
     pub const fn key(self) -> &'a [u8] {
         self.key
     }
 
     /// The full identity in `namespace`.
     #[must_use]
+    #[inline]
     pub const fn within(self, namespace: Namespace<'a>) -> Identity<'a> {
         Identity { namespace, scoped_key: self }
     }
@@ -177,12 +180,14 @@ impl<'a> Identity<'a> {
 
     /// The namespace.
     #[must_use]
+    #[inline]
     pub const fn namespace(self) -> Namespace<'a> {
         self.namespace
     }
 
     /// Scope and key.
     #[must_use]
+    #[inline]
     pub const fn scoped_key(self) -> ScopedKey<'a> {
         self.scoped_key
     }

@@ -170,6 +170,7 @@ impl View {
     /// The entry as it stands at `now`, what is due being done: `None` from the end of retention
     /// on (S7), in doubt once the lease has ended under that policy (S8).
     #[must_use]
+    #[inline]
     pub fn at(&self, now: Timestamp) -> Option<Self> {
         if now >= self.expires_at {
             return None; // Invariant 1.
@@ -188,6 +189,7 @@ impl View {
 
     /// Whether an owner's lease runs at `now`.
     #[must_use]
+    #[inline]
     pub fn lease_runs(&self, now: Timestamp) -> bool {
         matches!(self.state, State::Reserved { lease_until, .. } if now < lease_until)
     }
@@ -207,6 +209,7 @@ impl View {
 
     /// The state's name, for lists and figures.
     #[must_use]
+    #[inline]
     pub const fn state_name(&self) -> StateName {
         match self.state {
             State::Reserved { .. } => StateName::Reserved,
@@ -217,6 +220,7 @@ impl View {
 
     /// Since completion once completed, else since the acquisition.
     #[must_use]
+    #[inline]
     pub fn age(&self, now: Timestamp) -> Millis {
         match self.state {
             State::Completed { completed_at, .. } => now.since(completed_at),
@@ -226,6 +230,7 @@ impl View {
 
     /// The right of the latest acquisition's owner.
     #[must_use]
+    #[inline]
     pub const fn token(&self) -> Token {
         Token { fence: self.fence, attempt_id: self.attempt_id }
     }
@@ -245,6 +250,7 @@ impl View {
 
     /// Owned again for `lease` from `now`: how a renew and a repeated begin change the entry.
     /// `self` must be as it stands at `now`.
+    #[inline]
     fn extended(&self, lease: Millis, now: Timestamp) -> Self {
         let wanted = now.after(lease).min(self.expires_at); // Invariant 5.
         let state = match self.state {
@@ -259,6 +265,7 @@ impl View {
         Self { state, doubt_number: self.doubt_number_at(now), ..*self }
     }
 
+    #[inline]
     fn lease_left(&self, now: Timestamp) -> Millis {
         match self.state {
             State::Reserved { lease_until, .. } => now.until(lease_until),
@@ -267,6 +274,7 @@ impl View {
     }
 
     /// Whether `digest` may stand beside what is bound (S9).
+    #[inline]
     fn admits(&self, digest: Option<Digest>) -> bool {
         match (self.fingerprint, digest) {
             (_, None) | (Fingerprint::Later, Some(_)) => true,
@@ -276,6 +284,7 @@ impl View {
     }
 
     /// Bound to `digest` if it was unbound and one is named.
+    #[inline]
     fn bound_to(&self, digest: Option<Digest>) -> Self {
         match (self.fingerprint, digest) {
             (Fingerprint::Later, Some(digest)) => {

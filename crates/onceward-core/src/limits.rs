@@ -72,6 +72,7 @@ impl Limits {
     ///
     /// # Errors
     /// [`BadInput::Lease`] under [`LEASE_MIN`] or over `lease_max`.
+    #[inline]
     pub fn check_lease(&self, lease: Millis) -> Result<(), BadInput> {
         if lease < LEASE_MIN || lease > self.lease_max {
             return Err(BadInput::Lease { got: lease, min: LEASE_MIN, max: self.lease_max });
@@ -83,6 +84,7 @@ impl Limits {
     ///
     /// # Errors
     /// [`BadInput::RetentionBelowLease`] or [`BadInput::Retention`].
+    #[inline]
     pub fn check_retention(&self, retention: Millis, lease: Millis) -> Result<(), BadInput> {
         if retention < lease {
             return Err(BadInput::RetentionBelowLease { retention, lease });

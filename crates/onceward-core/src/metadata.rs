@@ -25,6 +25,7 @@ impl<'a> Metadata<'a> {
     ///
     /// # Errors
     /// [`BadInput::MetadataTruncated`], [`BadInput::MetadataPairs`], [`BadInput::MetadataBytes`].
+    #[inline]
     pub fn decode(encoded: &'a [u8]) -> Result<Self, BadInput> {
         if encoded.len() > Self::ENCODED_BYTES_MAX {
             return Err(BadInput::MetadataBytes { got: encoded.len() });

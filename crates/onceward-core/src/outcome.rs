@@ -308,6 +308,7 @@ impl<B> BeginOutcome<B> {
     }
 
     /// The same outcome with its bytes held another way.
+    #[inline]
     pub fn map<C>(self, mut carry: impl FnMut(B) -> C) -> BeginOutcome<C> {
         match self {
             Self::Acquired(acquired) => BeginOutcome::Acquired(Acquired {
@@ -352,6 +353,7 @@ impl<B> GetOutcome<B> {
     }
 
     /// The same outcome with its bytes held another way.
+    #[inline]
     pub fn map<C>(self, carry: impl FnMut(B) -> C) -> GetOutcome<C> {
         match self {
             Self::Absent => GetOutcome::Absent,

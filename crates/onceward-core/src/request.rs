@@ -60,6 +60,7 @@ impl Begin {
 
     /// A begin with lease 30 s, retention 24 h, policy takeover, no wait and no hints.
     #[must_use]
+    #[inline]
     pub const fn new(fingerprint: Fingerprint, attempt_id: AttemptId) -> Self {
         Self {
             fingerprint,
@@ -77,6 +78,7 @@ impl Begin {
     ///
     /// # Errors
     /// The first field that breaks its limit.
+    #[inline]
     pub fn check(&self, limits: &Limits) -> Result<(), BadInput> {
         limits.check_lease(self.lease)?;
         limits.check_retention(self.retention, self.lease)?;
@@ -108,11 +110,13 @@ impl Complete<'_> {
     ///
     /// # Errors
     /// As [`Metadata::decode`].
+    #[inline]
     pub fn check(&self) -> Result<(), BadInput> {
         check_result(&self.result)
     }
 }
 
+#[inline]
 fn check_result(result: &ResultRef<'_>) -> Result<(), BadInput> {
     Metadata::decode(result.metadata).map(|_| ())
 }
@@ -149,6 +153,7 @@ pub struct Renew {
 impl Renew {
     /// # Errors
     /// As [`Limits::check_lease`].
+    #[inline]
     pub fn check(&self, limits: &Limits) -> Result<(), BadInput> {
         limits.check_lease(self.lease)
     }
@@ -175,6 +180,7 @@ impl fmt::Debug for SaveCheckpoint<'_> {
 impl SaveCheckpoint<'_> {
     /// # Errors
     /// [`BadInput::CheckpointOrdinal`] or [`BadInput::CheckpointBytes`].
+    #[inline]
     pub fn check(&self) -> Result<(), BadInput> {
         if self.ordinal == 0 {
             return Err(BadInput::CheckpointOrdinal);
@@ -238,6 +244,7 @@ impl Resolve<'_> {
     ///
     /// # Errors
     /// As [`Metadata::decode`].
+    #[inline]
     pub fn check(&self) -> Result<(), BadInput> {
         match &self.verdict {
             Verdict::Completed { result, .. } => check_result(result),

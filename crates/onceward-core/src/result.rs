@@ -36,6 +36,7 @@ pub enum Body<B> {
 
 impl<B> Body<B> {
     /// The kept bytes, if any.
+    #[inline]
     pub const fn kept(&self) -> Option<&B> {
         match self {
             Self::Kept(body) => Some(body),
@@ -79,6 +80,7 @@ impl NotKept {
 impl<B> StoredResult<B> {
     /// Why the body is not kept; `None` if it is.
     #[must_use]
+    #[inline]
     pub const fn not_kept(&self) -> Option<NotKept> {
         match self.body {
             Body::Kept(_) => None,
@@ -87,6 +89,7 @@ impl<B> StoredResult<B> {
     }
 
     /// The same result with its bytes held another way.
+    #[inline]
     pub fn map<C>(self, mut carry: impl FnMut(B) -> C) -> StoredResult<C> {
         StoredResult {
             status: self.status,
@@ -102,6 +105,7 @@ impl<B> StoredResult<B> {
 impl<'a> ResultRef<'a> {
     /// A result with a body to keep and no metadata.
     #[must_use]
+    #[inline]
     pub const fn of(status: u16, body: &'a [u8]) -> Self {
         Self { status, metadata: Metadata::EMPTY.encoded(), body: Body::Kept(body) }
     }

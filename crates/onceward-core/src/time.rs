@@ -15,30 +15,35 @@ impl Timestamp {
 
     /// The instant `millis` milliseconds after the clock's zero.
     #[must_use]
+    #[inline]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
     /// Milliseconds since the clock's zero.
     #[must_use]
+    #[inline]
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
     /// The instant `length` later; stops at [`Timestamp::MAX`].
     #[must_use]
+    #[inline]
     pub const fn after(self, length: Millis) -> Self {
         Self(self.0.saturating_add(length.0))
     }
 
     /// How long ago `earlier` was; zero if it lies ahead.
     #[must_use]
+    #[inline]
     pub const fn since(self, earlier: Self) -> Millis {
         Millis(self.0.saturating_sub(earlier.0))
     }
 
     /// How long until `later`; zero once it has passed.
     #[must_use]
+    #[inline]
     pub const fn until(self, later: Self) -> Millis {
         later.since(self)
     }
@@ -54,6 +59,7 @@ impl Millis {
 
     /// `millis` milliseconds.
     #[must_use]
+    #[inline]
     pub const fn new(millis: u64) -> Self {
         Self(millis)
     }
@@ -66,6 +72,7 @@ impl Millis {
 
     /// The length in milliseconds.
     #[must_use]
+    #[inline]
     pub const fn get(self) -> u64 {
         self.0
     }

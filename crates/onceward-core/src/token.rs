@@ -14,12 +14,14 @@ pub struct AttemptId([u8; 16]);
 impl AttemptId {
     /// Wraps 16 bytes from a cryptographic random source.
     #[must_use]
+    #[inline]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
     /// The 16 bytes, for the wire.
     #[must_use]
+    #[inline]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -47,6 +49,7 @@ impl Fence {
 
     /// `None` for 0 and from 2^63 on.
     #[must_use]
+    #[inline]
     pub const fn new(number: u64) -> Option<Self> {
         match NonZeroU64::new(number) {
             Some(fence) if number <= Self::MAX => Some(Self(fence)),
@@ -56,6 +59,7 @@ impl Fence {
 
     /// The number itself.
     #[must_use]
+    #[inline]
     pub const fn get(self) -> u64 {
         self.0.get()
     }

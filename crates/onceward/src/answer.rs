@@ -19,6 +19,7 @@ pub struct Answer<T> {
 }
 
 impl<T> Answer<T> {
+    #[inline]
     pub(crate) const fn at_memory(value: T) -> Self {
         Self { value, position: Position(0) }
     }
@@ -76,6 +77,7 @@ impl std::error::Error for StoreError {}
 
 /// The outcome with the bytes it speaks of. An Acquired names a checkpoint exactly when the entry
 /// holds one, a Replay a result exactly when it is completed.
+#[inline]
 pub(crate) fn with_bytes(outcome: BeginOutcome<()>, held: &Held) -> BeginOutcome<&[u8]> {
     match outcome {
         BeginOutcome::Replay(replay) => BeginOutcome::Replay(Replay {
@@ -101,6 +103,7 @@ pub(crate) fn get_with_bytes(outcome: GetOutcome<()>, held: &Held) -> GetOutcome
     }
 }
 
+#[inline]
 fn stored(held: &Held, decided: StoredResult<()>) -> ResultRef<'_> {
     debug_assert!(held.result().is_some(), "a completed entry holds its result");
     held.result().unwrap_or_else(|| decided.map(|()| Default::default()))

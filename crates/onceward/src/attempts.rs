@@ -75,6 +75,7 @@ impl EndedAttempts {
         Attempt { identity, attempt_id: *attempt_id.as_bytes() }
     }
 
+    #[inline]
     fn cell(&self, hash: u64) -> &AtomicU32 {
         &self.filter[(hash >> 16) as usize & (FILTER_CELLS - 1)]
     }
@@ -123,6 +124,7 @@ impl EndedAttempts {
     }
 
     /// Mostly nothing is remembered, or nothing about an identity like this one: a look each.
+    #[inline]
     pub(crate) fn contains(&self, id: &Hashed<'_>, attempt_id: AttemptId, now: Timestamp) -> bool {
         if self.held.load(Relaxed) == 0 || self.cell(id.hash).load(Relaxed) == 0 {
             return false;

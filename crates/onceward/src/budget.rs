@@ -33,21 +33,25 @@ impl Budget {
     }
 
     /// Charges `bytes` for a begin, unless that would touch the headroom.
+    #[inline]
     pub(crate) fn reserve(&self, bytes: u64) -> bool {
         self.take(bytes, self.room - self.headroom)
     }
 
     /// Charges `bytes` beyond a set-aside, unless that would pass the limit.
+    #[inline]
     pub(crate) fn draw(&self, bytes: u64) -> bool {
         self.take(bytes, self.room)
     }
 
     /// Charges `bytes` regardless, for what must be remembered and is bounded in number.
+    #[inline]
     pub(crate) fn charge(&self, bytes: u64) {
         let used = self.used.fetch_add(bytes, Relaxed) + bytes;
         self.note(used);
     }
 
+    #[inline]
     fn note(&self, used: u64) {
         // Mostly a load: the mark is rarely passed.
         if self.high_water.load(Relaxed) < used {
@@ -55,11 +59,13 @@ impl Budget {
         }
     }
 
+    #[inline]
     pub(crate) fn release(&self, bytes: u64) {
         let before = self.used.fetch_sub(bytes, Relaxed);
         debug_assert!(before >= bytes, "released more than was charged");
     }
 
+    #[inline]
     fn take(&self, bytes: u64, up_to: u64) -> bool {
         if mutated(Mutant::BudgetChecksFirst) {
             let room = self.used() + bytes <= up_to;

@@ -31,6 +31,7 @@ impl Default for BootClock {
 }
 
 impl Clock for BootClock {
+    #[inline]
     fn now(&self) -> Timestamp {
         self.base.after(self.started.elapsed())
     }
@@ -44,12 +45,14 @@ struct Reading(nix::sys::time::TimeSpec);
 
 #[cfg(target_os = "linux")]
 impl Reading {
+    #[inline]
     fn now() -> Self {
         let clock = nix::time::ClockId::CLOCK_BOOTTIME;
         // Fails only where the kernel lacks the clock, which none since 2.6.39 does.
         Self(clock.now().unwrap_or_else(|_| nix::sys::time::TimeSpec::new(0, 0)))
     }
 
+    #[inline]
     fn elapsed(&self) -> Millis {
         let elapsed = Self::now().0 - self.0;
         let millis = elapsed.tv_sec().saturating_mul(1_000) + elapsed.tv_nsec() / 1_000_000;
@@ -65,10 +68,12 @@ struct Reading(std::time::Instant);
 #[cfg(not(target_os = "linux"))]
 impl Reading {
     #[expect(clippy::disallowed_methods, reason = "this is the one clock file")]
+    #[inline]
     fn now() -> Self {
         Self(std::time::Instant::now())
     }
 
+    #[inline]
     fn elapsed(&self) -> Millis {
         Millis::new(u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX))
     }

@@ -63,12 +63,14 @@ impl Counters {
 impl Deref for Counters {
     type Target = Figures;
 
+    #[inline]
     fn deref(&self) -> &Figures {
         &self.stripes[stripe()]
     }
 }
 
 /// This thread's stripe in every store, below [`STRIPES`].
+#[inline]
 fn stripe() -> usize {
     static LAST: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -86,14 +88,17 @@ fn stripe() -> usize {
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
+    #[inline]
     pub(crate) fn add(&self, amount: u64) {
         self.0.fetch_add(amount, Relaxed);
     }
 
+    #[inline]
     pub(crate) fn one_more(&self) {
         self.add(1);
     }
 
+    #[inline]
     pub(crate) fn less(&self, amount: u64) {
         self.0.fetch_sub(amount, Relaxed);
     }
@@ -109,6 +114,7 @@ impl Counter {
 }
 
 impl Figures {
+    #[inline]
     pub(crate) fn state(&self, state: StateName) -> &Counter {
         match state {
             StateName::Reserved => &self.entries_reserved,
@@ -118,6 +124,7 @@ impl Figures {
     }
 
     /// An entry came or went.
+    #[inline]
     pub(crate) fn came(&self, view: &View) {
         self.entries.one_more();
         self.state(view.state_name()).one_more();
@@ -130,6 +137,7 @@ impl Figures {
     }
 
     /// A begin was judged for good: it waits no longer.
+    #[inline]
     pub(crate) fn began(&self, outcome: &BeginOutcome<()>, effect: Effect) {
         let counter = match (outcome, effect) {
             (BeginOutcome::Acquired(_), Effect::Repeated) => &self.begin_repeated,
@@ -153,6 +161,7 @@ impl Figures {
     }
 
     /// An entry changed its state.
+    #[inline]
     pub(crate) fn moved(&self, from: StateName, to: StateName) {
         if from != to {
             self.state(from).less(1);

@@ -64,6 +64,7 @@ impl EarlierDeadline {
 
     /// Something falls due at `at`. Mostly something earlier is promised already, and this is a
     /// look at a line that all threads share.
+    #[inline]
     pub(crate) fn announce(&self, at: Timestamp) {
         let at = at.as_millis();
         if !mutated(Mutant::AnnounceUnfenced) {

@@ -87,10 +87,12 @@ impl Effect {
 
 impl<O> Judged<O> {
     /// An answer that speaks of no bytes, and changed nothing.
+    #[inline]
     fn kept(outcome: O) -> Self {
         Self { outcome, held: Held::Nothing, effect: Effect::None }
     }
 
+    #[inline]
     fn changed(outcome: O) -> Self {
         Self { outcome, held: Held::Nothing, effect: Effect::Changed }
     }
@@ -114,6 +116,7 @@ impl From<Uncommitted> for Failed {
 }
 
 impl<S: Storage> Engine<S> {
+    #[inline]
     fn load(
         &self,
         pin: &S::Pin<'_>,
@@ -127,6 +130,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// An answer with the bytes of what was looked at.
+    #[inline]
     fn with_held<O>(
         &self,
         pin: &S::Pin<'_>,
@@ -140,6 +144,7 @@ impl<S: Storage> Engine<S> {
 
     /// Larger than every fence drawn before. 2^62 acquisitions do not happen; the largest fence
     /// stands in for what would follow.
+    #[inline]
     fn draw_fence(&self) -> Fence {
         let number = self.fences.fetch_add(1, Relaxed);
         Fence::new(number).unwrap_or(Fence::LARGEST)
@@ -196,6 +201,7 @@ impl<S: Storage> Engine<S> {
         matches!(outcome, GetOutcome::Reserved { .. }).then_some(outcome)
     }
 
+    #[inline]
     pub(crate) fn complete(
         &self,
         id: &Hashed<'_>,

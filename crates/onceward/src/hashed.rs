@@ -48,30 +48,37 @@ pub(crate) struct Shape(pub(crate) u32);
 impl Shape {
     pub(crate) const BITS: u32 = 25;
 
+    #[inline]
     fn new(form: KeyForm, key: usize, scope: usize, namespace: usize) -> Self {
         Self(form as u32 | (key as u32) << 2 | (scope as u32) << 10 | (namespace as u32) << 18)
     }
 
+    #[inline]
     fn form(self) -> KeyForm {
         KeyForm::from_bits(u64::from(self.0))
     }
 
+    #[inline]
     fn key_size(self) -> usize {
         (self.0 >> 2 & 0xff) as usize
     }
 
+    #[inline]
     fn scope_size(self) -> usize {
         (self.0 >> 10 & 0xff) as usize
     }
 
+    #[inline]
     fn namespace_size(self) -> usize {
         (self.0 >> 18 & 0x7f) as usize
     }
 
+    #[inline]
     fn bytes(self) -> usize {
         self.key_size() + self.scope_size() + self.namespace_size()
     }
 
+    #[inline]
     pub(crate) fn words(self) -> usize {
         self.bytes().div_ceil(8)
     }

@@ -73,16 +73,19 @@ impl Namespaces {
     }
 
     /// The number that a place in this namespace's quota is held under.
+    #[inline]
     pub(crate) fn quota_number(&self, namespace: Namespace<'_>) -> Option<u32> {
         self.configured.get(namespace.as_str()).map(|&(number, _)| number)
     }
 
+    #[inline]
     pub(crate) fn config(&self, namespace: Namespace<'_>) -> NamespaceConfig {
         self.configured.get(namespace.as_str()).map(|&(_, config)| config).unwrap_or_default()
     }
 
     /// Takes a place in the namespace's quota: `Err` if there is none, `Ok(None)` if the
     /// namespace has no quota.
+    #[inline]
     pub(crate) fn enter(&self, namespace: Namespace<'_>) -> Result<Option<u32>, ()> {
         let Some(&(number, config)) = self.configured.get(namespace.as_str()) else {
             return Ok(None);
@@ -93,6 +96,7 @@ impl Namespaces {
     }
 
     /// Gives the place back.
+    #[inline]
     pub(crate) fn leave(&self, quota: Option<u32>) {
         if let Some(held) = quota.and_then(|number| self.held.get(number as usize)) {
             held.less(1);

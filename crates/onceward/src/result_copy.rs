@@ -27,6 +27,7 @@ pub(crate) struct ResultCopy {
 impl ResultCopy {
     /// A result of `size` bytes, metadata first. `write` fills a buffer that has room for them,
     /// rounded up to whole words.
+    #[inline]
     pub(crate) fn new(
         status: u16,
         metadata_size: usize,
@@ -44,6 +45,7 @@ impl ResultCopy {
         Self { status, metadata_size, body, buffer, size }
     }
 
+    #[inline]
     pub(crate) fn as_result(&self) -> ResultRef<'_> {
         let (metadata, body) = self.buffer[..self.size].split_at(self.metadata_size);
         let body = match self.body {
@@ -55,6 +57,7 @@ impl ResultCopy {
 }
 
 impl Drop for ResultCopy {
+    #[inline]
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
         if buffer.capacity() > POOLED_BYTES_MAX {

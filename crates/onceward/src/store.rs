@@ -186,10 +186,12 @@ impl fmt::Debug for Store {
 }
 
 impl Inner {
+    #[inline]
     fn check_open(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::Unavailable) } else { Ok(()) }
     }
 
+    #[inline]
     fn begin(
         &self,
         identity: Identity<'_>,
@@ -199,6 +201,7 @@ impl Inner {
         self.begin_hashed(&id, request, self.clock.now())
     }
 
+    #[inline]
     fn begin_hashed(
         &self,
         id: &Hashed<'_>,
@@ -220,6 +223,7 @@ impl Inner {
     }
 
     /// Judges a begin whose limits are checked, without counting it.
+    #[inline]
     fn judge_begin(
         &self,
         id: &Hashed<'_>,
@@ -250,6 +254,7 @@ impl Inner {
     }
 
     /// One operation without bytes in its answer, under the waits' lock where somebody waits.
+    #[inline]
     fn act<O: Copy>(
         &self,
         identity: Identity<'_>,
@@ -258,6 +263,7 @@ impl Inner {
         self.act_hashed(&self.engine.storage.hashed(identity), operate)
     }
 
+    #[inline]
     fn act_hashed<O: Copy>(
         &self,
         id: &Hashed<'_>,
@@ -278,6 +284,7 @@ impl Inner {
     }
 
     /// What was done without the waits' lock; under it the waits announce what falls due.
+    #[inline]
     fn announcing<O>(&self, judged: Judged<O>) -> Judged<O> {
         if let Some(at) = judged.effect.due() {
             self.earlier.announce(at);

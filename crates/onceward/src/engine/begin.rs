@@ -9,6 +9,7 @@ use crate::storage::{Access, Change, Hashed, Storage, Uncommitted};
 
 impl<S: Storage> Engine<S> {
     /// Judges a begin; the caller counts and answers it.
+    #[inline]
     pub(crate) fn begin(
         &self,
         id: &Hashed<'_>,
@@ -32,6 +33,7 @@ impl<S: Storage> Engine<S> {
         }
     }
 
+    #[inline]
     fn try_begin(
         &self,
         id: &Hashed<'_>,
@@ -94,6 +96,7 @@ impl<S: Storage> Engine<S> {
 
     /// Absent: quota, then capacity, then the new entry (S1, S11).
     #[expect(clippy::too_many_arguments, reason = "one caller; the parts have no common noun")]
+    #[inline]
     fn insert(
         &self,
         pin: &S::Pin<'_>,

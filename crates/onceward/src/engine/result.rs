@@ -12,6 +12,7 @@ use crate::storage::{
 impl<S: Storage> Engine<S> {
     /// Writes a result: whole if it fits its set-aside or the headroom, else without its body.
     /// Never refused (S11, S12).
+    #[inline]
     pub(super) fn store_result(
         &self,
         pin: &S::Pin<'_>,
@@ -50,6 +51,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Whether the offered result is the stored one; asked of the storage only in COMPLETED.
+    #[inline]
     pub(super) fn is_stored(
         &self,
         pin: &S::Pin<'_>,

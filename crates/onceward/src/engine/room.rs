@@ -21,12 +21,14 @@ pub(super) struct Room<'a> {
 }
 
 impl Room<'_> {
+    #[inline]
     pub(super) fn spend(mut self) {
         self.bytes = 0;
     }
 }
 
 impl Drop for Room<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.budget.release(self.bytes);
     }
@@ -39,12 +41,14 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
+    #[inline]
     pub(super) fn keep(mut self) {
         self.quota = None;
     }
 }
 
 impl Drop for Place<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.namespaces.leave(self.quota);
     }
@@ -62,6 +66,7 @@ pub(super) struct Shortage {
 
 impl Shortage {
     /// There is nothing more to be freed: refuse.
+    #[inline]
     pub(super) fn is_final(&self) -> bool {
         self.nothing_due || self.slices >= ASSIST_SLICES
     }
@@ -70,6 +75,7 @@ impl Shortage {
 impl<S: Storage> Engine<S> {
     /// What a begin is charged: entry and identity, and room for result and checkpoint (S11).
     /// Every set-aside holds the metadata of a result that is not kept (S12).
+    #[inline]
     pub(super) fn set_aside(&self, id: &Hashed<'_>, request: &Begin) -> Charge {
         let namespace = self.namespaces.config(id.identity.namespace());
         let result = request
@@ -85,6 +91,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Charges `bytes`, none of them from the headroom; `None` if there is no room.
+    #[inline]
     pub(super) fn reserve(&self, bytes: u64) -> Option<Room<'_>> {
         // What needs nothing is not refused, even while the headroom is drawn on.
         (bytes == 0 || self.budget.reserve(bytes)).then(|| Room { budget: &self.budget, bytes })

@@ -32,6 +32,7 @@ impl<S: Storage> Engine<S> {
 impl<B> Loaded<B> {
     /// Whether something has fallen due that those who wait are to see first: then nobody is
     /// answered past them. Else what stands is as good for a reader as it is for them.
+    #[inline]
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         self.view().is_some_and(|view| {
             let lapsed =

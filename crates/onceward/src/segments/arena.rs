@@ -168,6 +168,7 @@ impl Arena {
         self.geometry.huge > 0
     }
 
+    #[inline]
     pub(crate) fn area(&self, number: u64) -> Area {
         if number < self.ordinary.end {
             Area::Ordinary
@@ -183,16 +184,19 @@ impl Arena {
         self.ordinary.end..self.slab.fresh.load(Relaxed)
     }
 
+    #[inline]
     pub(crate) fn segment(&self, number: u64) -> &Segment {
         &self.segments[number as usize - 1]
     }
 
     /// The segment that a location is in.
+    #[inline]
     pub(crate) fn segment_of(&self, location: u64) -> u64 {
         location >> self.geometry.segment_shift
     }
 
     /// Where a word of a segment is. Segments are numbered from 1, so no location is 0.
+    #[inline]
     pub(crate) fn location(&self, segment: u64, word: usize) -> u64 {
         (segment << self.geometry.segment_shift) + word as u64
     }

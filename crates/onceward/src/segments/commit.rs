@@ -45,6 +45,7 @@ impl Pieces {
 }
 
 impl Segments {
+    #[inline(always)]
     pub(super) fn commit_change(
         &self,
         pin: &Pin<'_>,
@@ -77,6 +78,7 @@ impl Segments {
         }
     }
 
+    #[inline]
     fn insert(
         &self,
         pin: &Pin<'_>,
@@ -145,6 +147,7 @@ impl Segments {
     }
 
     /// Writes a reservation that nobody sees yet; `None` if there is no room for it.
+    #[inline]
     fn write_reservation(
         &self,
         id: &Hashed<'_>,
@@ -169,6 +172,7 @@ impl Segments {
     }
 
     /// What stays of the entry of a word that was found under the present pin, and its head.
+    #[inline]
     fn kept_at(&self, seen: Word) -> (Head, Kept) {
         let location = seen.location();
         let head = self.head_at(location);
@@ -229,6 +233,7 @@ impl Segments {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one caller; the parts have no common noun")]
+    #[inline]
     fn complete(
         &self,
         pin: &Pin<'_>,
@@ -267,6 +272,7 @@ impl Segments {
     }
 
     /// Takes room for a record: in one piece nearly always.
+    #[inline]
     fn take_pieces(&self, record: &Record<'_>, slot: Slot) -> Option<Pieces> {
         let (arena, budget, stripe) = (&self.arena, &self.around.budget, Self::stripe());
         let result = result_words(&record.stored);
@@ -292,6 +298,7 @@ impl Segments {
         }
     }
 
+    #[inline]
     fn write_pieces(&self, record: &Record<'_>, pieces: &Pieces) {
         let next = |at: usize| pieces.more.get(at).map(|piece| piece.location);
         let words = |piece: &Piece| self.arena.words(piece.location, piece.words);
@@ -357,6 +364,7 @@ impl Segments {
         around.budget.release(charge.total());
     }
 
+    #[inline]
     fn drop_checkpoint(&self, number: u64) {
         if number > 0 {
             self.checkpoints.remove(&number);
@@ -364,6 +372,7 @@ impl Segments {
     }
 
     /// No word names this block any more: it is free two epochs later.
+    #[inline]
     pub(super) fn unlinked(&self, _pin: &Pin<'_>, location: u64, head: Head) {
         if head.kind() == Kind::Completed {
             return;
@@ -374,6 +383,7 @@ impl Segments {
         }
     }
 
+    #[inline]
     pub(super) fn has_ended(&self, id: &Hashed<'_>, attempt: AttemptId, now: Timestamp) -> bool {
         self.attempts.contains(id, attempt, now)
     }

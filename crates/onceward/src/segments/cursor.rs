@@ -16,16 +16,19 @@ pub(crate) struct Position(u64);
 impl Position {
     pub(crate) const NONE: Self = Self(0);
 
+    #[inline]
     pub(crate) fn new(segment: u64, used: usize) -> Self {
         debug_assert!(used as u64 <= USED);
         Self(segment << USED_BITS | used as u64)
     }
 
     /// The open segment; 0 if there is none.
+    #[inline]
     pub(crate) fn segment(self) -> u64 {
         self.0 >> USED_BITS
     }
 
+    #[inline]
     pub(crate) fn used(self) -> usize {
         (self.0 & USED) as usize
     }
@@ -36,15 +39,18 @@ impl Position {
 pub(crate) struct Cursor(AtomicU64);
 
 impl Cursor {
+    #[inline]
     pub(crate) fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
+    #[inline]
     pub(crate) fn get(&self) -> Position {
         Position(self.0.load(Acquire))
     }
 
     /// Moves from one position to another; false if it has moved since.
+    #[inline]
     pub(crate) fn advance(&self, from: Position, to: Position) -> bool {
         if mutated(Mutant::CursorStores) {
             let stands = self.0.load(Acquire) == from.0;

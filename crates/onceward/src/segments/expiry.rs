@@ -67,20 +67,24 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// The level for a retention.
+    #[inline]
     pub(crate) fn level(retention_ms: u64) -> u8 {
         let widths = (retention_ms / SHARE / WIDTH_MS).max(1);
         (widths.ilog2() as u8).min(LEVELS as u8 - 1)
     }
 
+    #[inline]
     pub(crate) fn new(level: u8, expires_at: Timestamp) -> Self {
         Self { level, number: expires_at.as_millis() / (WIDTH_MS << level) }
     }
 
     /// When everything in it has ended, in ms.
+    #[inline]
     pub(crate) fn end(self) -> u64 {
         (self.number + 1).saturating_mul(WIDTH_MS << self.level)
     }
 
+    #[inline]
     fn cell(self) -> usize {
         usize::from(self.level) * RING as usize + (self.number % RING) as usize
     }
@@ -102,6 +106,7 @@ pub(crate) enum Must {
 }
 
 impl Expiry {
+    #[inline]
     pub(crate) fn new() -> Self {
         let cell = || Cell {
             open: std::array::from_fn(|_| Cursor::new()),
@@ -115,12 +120,14 @@ impl Expiry {
         }
     }
 
+    #[inline]
     fn cell(&self, slot: Slot) -> &Cell {
         &self.cells[slot.cell()]
     }
 
     /// Makes sure that the slot has an open segment, for what is completed in it later. Whether
     /// there is room for one.
+    #[inline]
     pub(crate) fn ensure(&self, arena: &Arena, budget: &Budget, stripe: usize, slot: Slot) -> bool {
         let cell = self.cell(slot);
         let end = slot.end();
@@ -139,6 +146,7 @@ impl Expiry {
 
     /// Takes room for `least` to `words` words in one segment: all of them if they fit there, else
     /// what is left of it, if that is not less than `least`. `least` is at most a segment.
+    #[inline]
     pub(crate) fn take(
         &self,
         arena: &Arena,

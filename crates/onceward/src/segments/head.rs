@@ -41,11 +41,13 @@ const FINGERPRINT_NONE: u64 = 0;
 const FINGERPRINT_LATER: u64 = 1;
 
 impl Head {
+    #[inline]
     pub(crate) fn new(kind: Kind, words: usize) -> Self {
         debug_assert!(words < 1 << WORDS_BITS);
         Self(kind as u64 | (words as u64) << WORDS)
     }
 
+    #[inline]
     pub(crate) fn of_state(state: &State, words: usize) -> Self {
         let (kind, how) = match *state {
             State::Reserved { policy, .. } => {
@@ -67,6 +69,7 @@ impl Head {
         Self(Self::new(kind, words).0 | how << HOW)
     }
 
+    #[inline]
     pub(crate) fn with_identity(self, shape: Shape, fingerprint: &Fingerprint) -> Self {
         let code = match fingerprint {
             Fingerprint::None => FINGERPRINT_NONE,
@@ -76,11 +79,13 @@ impl Head {
         Self(self.0 | code << FINGERPRINT | u64::from(shape.0) << SHAPE)
     }
 
+    #[inline]
     pub(crate) fn with_flags(self, more: bool, continued: bool, quota: bool) -> Self {
         let flags = u64::from(more) << MORE | u64::from(continued) << CONTINUED;
         Self(self.0 | flags | u64::from(quota) << QUOTA)
     }
 
+    #[inline]
     pub(crate) fn kind(self) -> Kind {
         match self.0 & 0xf {
             1 => Kind::Reserved,
@@ -91,39 +96,47 @@ impl Head {
         }
     }
 
+    #[inline]
     pub(crate) fn how(self) -> u64 {
         self.0 >> HOW & 3
     }
 
     /// Attempt number and doubt number are stated.
+    #[inline]
     pub(crate) fn more(self) -> bool {
         self.0 >> MORE & 1 == 1
     }
 
     /// The result goes on in another block.
+    #[inline]
     pub(crate) fn continued(self) -> bool {
         self.0 >> CONTINUED & 1 == 1
     }
 
     /// The entry has a place in its namespace's quota.
+    #[inline]
     pub(crate) fn quota(self) -> bool {
         self.0 >> QUOTA & 1 == 1
     }
 
+    #[inline]
     pub(crate) fn shape(self) -> Shape {
         Shape((self.0 >> SHAPE) as u32 & ((1 << Shape::BITS) - 1))
     }
 
     /// Words of the whole block.
+    #[inline]
     pub(crate) fn words(self) -> usize {
         (self.0 >> WORDS) as usize & ((1 << WORDS_BITS) - 1)
     }
 
+    #[inline]
     fn fingerprint_code(self) -> u64 {
         self.0 >> FINGERPRINT & 0x3f
     }
 
     /// Words that the fingerprint takes.
+    #[inline]
     pub(crate) fn fingerprint_words(self) -> usize {
         match self.fingerprint_code() {
             FINGERPRINT_NONE | FINGERPRINT_LATER => 0,
@@ -132,6 +145,7 @@ impl Head {
     }
 
     /// The fingerprint whose digest is in these words.
+    #[inline]
     pub(crate) fn fingerprint(self, word: impl Fn(usize) -> u64) -> Fingerprint {
         let size = match self.fingerprint_code() {
             FINGERPRINT_NONE => return Fingerprint::None,
@@ -149,6 +163,7 @@ impl Head {
         digest.map_or(Fingerprint::None, Fingerprint::Digest)
     }
 
+    #[inline]
     pub(crate) fn not_kept(self) -> Option<NotKept> {
         match self.how() {
             1 => Some(NotKept::TooLarge),

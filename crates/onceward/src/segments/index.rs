@@ -161,6 +161,7 @@ impl Index {
 
     /// Inserts the entry whose absence was seen. `word`'s block is the caller's until this
     /// succeeds.
+    #[inline]
     pub(crate) fn insert(
         &self,
         hash: u64,
@@ -199,6 +200,7 @@ impl Index {
     }
 
     /// Replaces the word of an entry: another state of it, or other marks.
+    #[inline]
     pub(crate) fn replace(&self, hash: u64, seen: Word, new: Word) -> Result<(), Stale> {
         debug_assert!(new.tag() == tag_of(hash) && seen.tag() == tag_of(hash));
         let slot = self.slot_holding(self.first(hash), seen).ok_or(Stale)?;
@@ -332,6 +334,7 @@ impl Index {
     }
 
     /// Takes an empty slot of the chain, which grows if it has none; says its position.
+    #[inline]
     fn claim<'a>(
         &'a self,
         first: &'a Bucket,
@@ -383,6 +386,7 @@ impl Index {
         Chain { pool: &self.pool, next: Some(first), link: Some(header) }
     }
 
+    #[inline]
     fn slot_holding<'a>(&'a self, first: &'a Bucket, seen: Word) -> Option<&'a AtomicU64> {
         let mut slots = self.chain(first, first.header()).flat_map(|bucket| &bucket.slots);
         slots.find(|slot| same(slot.load(Acquire), seen.to_bits()))
@@ -416,6 +420,7 @@ impl<'a> Iterator for Chain<'a> {
 }
 
 /// The one change of a slot that is not an insert.
+#[inline]
 fn exchange(slot: &AtomicU64, seen: u64, new: u64) -> Result<(), Stale> {
     if mutated(Mutant::ReplaceStores) {
         slot.store(new, Release);

@@ -44,6 +44,7 @@ impl Mapping {
         Ok(Self { map, skip, words: bytes / WORD })
     }
 
+    #[inline]
     pub(crate) fn words(&self) -> &[AtomicU64] {
         let first = self.map.as_ptr().wrapping_add(self.skip).cast::<AtomicU64>();
         // SAFETY: by the type's invariants the words are within one live allocation, aligned to
@@ -54,6 +55,7 @@ impl Mapping {
     }
 
     /// The same words as buckets, eight to one; what is left over is left out.
+    #[inline]
     pub(crate) fn buckets(&self) -> &[Bucket] {
         const { assert!(size_of::<Bucket>() == 8 * WORD && align_of::<Bucket>() == 64) };
         let first = self.map.as_ptr().wrapping_add(self.skip).cast::<Bucket>();

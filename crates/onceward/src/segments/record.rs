@@ -48,6 +48,7 @@ pub(crate) struct Record<'a> {
 }
 
 /// Words before the result, if it needs all that a record may have, for what begin sets aside.
+#[inline]
 pub(crate) fn most_head_words(image: &Image, fingerprint: &Fingerprint) -> usize {
     // An unbound fingerprint may be bound by the longest digest.
     let digest = match fingerprint {
@@ -58,20 +59,24 @@ pub(crate) fn most_head_words(image: &Image, fingerprint: &Fingerprint) -> usize
 }
 
 /// Words that metadata and body take.
+#[inline]
 pub(crate) fn result_words(stored: &ResultRef<'_>) -> usize {
     result_bytes(stored).div_ceil(8)
 }
 
+#[inline]
 fn result_bytes(stored: &ResultRef<'_>) -> usize {
     stored.metadata.len() + stored.body.kept().map_or(0, |body| body.len())
 }
 
 impl Record<'_> {
+    #[inline]
     fn more(&self) -> bool {
         (self.view.attempt_number, self.view.doubt_number) != (1, 0)
     }
 
     /// Words before the result.
+    #[inline]
     pub(crate) fn head_words(&self, continued: bool) -> usize {
         FIXED_WORDS
             + usize::from(self.more())
@@ -83,6 +88,7 @@ impl Record<'_> {
 
     /// Fills the first block: what comes before the result, and as much of it as fits. `next` says
     /// where it goes on.
+    #[inline]
     pub(crate) fn write(&self, block: &[AtomicU64], next: Option<u64>) {
         let view = self.view;
         let completed_at = match view.state {
@@ -143,6 +149,7 @@ impl Record<'_> {
     }
 
     /// Writes words of metadata and body, from word `from` of both together on.
+    #[inline]
     fn write_result(&self, to: &[AtomicU64], from: usize) {
         let metadata = self.stored.metadata;
         let body: &[u8] = self.stored.body.kept().copied().unwrap_or_default();
@@ -179,30 +186,37 @@ pub(crate) struct Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
+    #[inline]
     pub(crate) fn new(arena: &'a Arena, location: u64, head: Head) -> Self {
         Self { arena, location, head }
     }
 
+    #[inline]
     fn word(&self, at: usize) -> u64 {
         self.arena.word(self.location + at as u64).load(Relaxed)
     }
 
+    #[inline]
     fn fingerprint_at(&self) -> usize {
         FIXED_WORDS + usize::from(self.head.more()) + usize::from(self.head.continued())
     }
 
+    #[inline]
     pub(crate) fn image_at(&self) -> usize {
         self.fingerprint_at() + self.head.fingerprint_words()
     }
 
+    #[inline]
     fn digest_at(&self) -> usize {
         self.image_at() + self.head.shape().words()
     }
 
+    #[inline]
     fn result_at(&self) -> usize {
         self.digest_at() + self.head.not_kept().map_or(0, |_| DIGEST_WORDS)
     }
 
+    #[inline]
     pub(crate) fn view(&self, version: u64) -> View {
         let (attempt_number, doubt_number) =
             if self.head.more() { halves(self.word(FIXED_WORDS)) } else { (1, 0) };
@@ -223,17 +237,20 @@ impl<'a> Stored<'a> {
         }
     }
 
+    #[inline]
     fn status(&self) -> u16 {
         (self.word(3) >> TIME_BITS) as u16
     }
 
     /// Bytes of metadata and body.
+    #[inline]
     fn size(&self) -> usize {
         let (body, metadata) = halves(self.word(4));
         body as usize + metadata as usize
     }
 
     /// Calls `piece` with the words of each block that the result is in, in order.
+    #[inline]
     fn pieces(&self, mut piece: impl FnMut(&[AtomicU64])) {
         let mut left = self.size().div_ceil(8);
         let (mut location, mut head, mut at) = (self.location, self.head, self.result_at());
@@ -257,6 +274,7 @@ impl<'a> Stored<'a> {
     }
 
     /// Copies the result out.
+    #[inline]
     pub(crate) fn copy(&self) -> ResultCopy {
         let (_, metadata) = halves(self.word(4));
         let body = self.head.not_kept().map_or(Body::Kept(()), Body::NotKept);

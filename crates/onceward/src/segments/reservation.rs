@@ -45,12 +45,14 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
+    #[inline]
     pub(crate) fn to_word(self) -> u64 {
         self.expires_at.as_millis().min(TIME_MAX)
             | u64::from(self.namespace_number) << TIME_BITS
             | u64::from(self.level) << (TIME_BITS + 16)
     }
 
+    #[inline]
     pub(crate) fn of_word(word: u64) -> Self {
         let expires_at = match word & TIME_MAX {
             TIME_MAX => Timestamp::MAX,
@@ -64,14 +66,17 @@ impl Ends {
     }
 }
 
+#[inline]
 pub(crate) fn pair(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
+#[inline]
 pub(crate) fn halves(word: u64) -> (u32, u32) {
     (word as u32, (word >> 32) as u32)
 }
 
+#[inline]
 pub(crate) fn attempt_words(attempt: AttemptId) -> [u64; 2] {
     let bytes = *attempt.as_bytes();
     let half = |at: usize| {
@@ -82,6 +87,7 @@ pub(crate) fn attempt_words(attempt: AttemptId) -> [u64; 2] {
     [half(0), half(8)]
 }
 
+#[inline]
 pub(crate) fn attempt_of(words: [u64; 2]) -> AttemptId {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&words[0].to_le_bytes());
@@ -98,6 +104,7 @@ pub(crate) fn put(to: &[AtomicU64], words: &[u64]) {
 }
 
 /// Words that a reservation of this identity takes.
+#[inline]
 pub(crate) fn words_of(image: &Image, fingerprint: &Fingerprint) -> usize {
     FIXED_WORDS + digest_len(fingerprint) + image.shape.words()
 }
@@ -114,6 +121,7 @@ pub(crate) struct Reservation<'a> {
 
 impl Reservation<'_> {
     /// Fills a block that nobody else sees yet. `block` is as long as its class.
+    #[inline]
     pub(crate) fn write(&self, block: &[AtomicU64]) {
         let view = self.view;
         let until = match view.state {
@@ -155,6 +163,7 @@ impl Reservation<'_> {
 }
 
 /// What a published reservation is charged, and its checkpoint's number.
+#[inline]
 pub(crate) fn kept(word: impl Fn(usize) -> u64) -> (Charge, u64) {
     let (_, entry) = halves(word(8));
     let (result, checkpoint) = halves(word(10));
@@ -167,6 +176,7 @@ pub(crate) fn kept(word: impl Fn(usize) -> u64) -> (Charge, u64) {
 }
 
 /// Reads a published reservation.
+#[inline]
 pub(crate) fn read(
     head: Head,
     version: u64,

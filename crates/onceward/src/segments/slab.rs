@@ -57,6 +57,7 @@ struct Stripe {
 
 impl Stripe {
     /// The list of what was unlinked in an epoch.
+    #[inline]
     fn limbo(&self, stamp: u64) -> &Stack {
         let lists = match () {
             () if mutated(Mutant::LimboOfTwo) => 2,
@@ -94,6 +95,7 @@ impl Slab {
 
     /// A block of at least so many words, and how many it has. `None` if memory for a new one is
     /// refused: never if it is `owed` to what lives already.
+    #[inline]
     pub(crate) fn take(
         &self,
         arena: &Arena,
@@ -128,6 +130,7 @@ impl Slab {
     }
 
     /// Notes, before it is published, when the reservation in a block ends.
+    #[inline]
     pub(crate) fn ends(&self, arena: &Arena, block: u64, expires_ms: u64) {
         // Releases what was written to the block: who raises `due` later finds it.
         let due = &arena.segment(arena.segment_of(block)).due;
@@ -153,6 +156,7 @@ impl Slab {
 
     /// Puts away what was unlinked in epoch `stamp` and may still be read. Whether it is time to
     /// look for epochs that have passed.
+    #[inline]
     pub(crate) fn retire(&self, arena: &Arena, stripe: usize, block: u64, stamp: u64) -> bool {
         /// Blocks between two looks at the epochs.
         const PATIENCE: u64 = 64;

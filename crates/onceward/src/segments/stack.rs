@@ -39,11 +39,13 @@ impl Stack {
         self.head.load(Relaxed) & NUMBER == 0
     }
 
+    #[inline]
     pub(crate) fn push(&self, links: &impl Links, number: u64) {
         self.push_chain(links, number, number);
     }
 
     /// Pushes nodes that are linked from `first` to `last` already.
+    #[inline]
     pub(crate) fn push_chain(&self, links: &impl Links, first: u64, last: u64) {
         debug_assert!(first != 0 && first <= NUMBER && last != 0);
         let mut head = self.head.load(Relaxed);
@@ -58,6 +60,7 @@ impl Stack {
         }
     }
 
+    #[inline]
     pub(crate) fn pop(&self, links: &impl Links) -> Option<u64> {
         let mut head = self.head.load(Acquire);
         loop {
@@ -95,6 +98,7 @@ impl Stack {
 }
 
 /// The tag after that of `head`, and no number.
+#[inline]
 fn next_tag(head: u64) -> u64 {
     let step = if mutated(Mutant::TagStands) { 0 } else { TAG_ONE };
     (head & !NUMBER).wrapping_add(step)

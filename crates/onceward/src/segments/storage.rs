@@ -124,23 +124,28 @@ impl Segments {
         })
     }
 
+    #[inline]
     pub(super) fn pinned(&self) -> Pin<'_> {
         self.epochs.pin(thread_number())
     }
 
+    #[inline]
     pub(super) fn stripe() -> usize {
         thread_number() % STRIPES
     }
 
+    #[inline]
     pub(super) fn head_at(&self, location: u64) -> Head {
         Head(self.arena.word(location).load(Relaxed))
     }
 
+    #[inline]
     pub(super) fn ends_at(&self, location: u64) -> Ends {
         let word = self.arena.word(location + super::reservation::EXPIRES as u64);
         Ends::of_word(word.load(Relaxed))
     }
 
+    #[inline]
     fn image_word_at(&self, location: u64, head: Head) -> u64 {
         let at = match head.kind() {
             Kind::Completed => Stored::new(&self.arena, location, head).image_at(),
@@ -170,6 +175,7 @@ impl Segments {
         stored.iter().zip(words).all(|(stored, word)| stored.load(Relaxed) == *word)
     }
 
+    #[inline]
     fn find(&self, id: &Hashed<'_>) -> Found {
         self.index.find(id.hash, |word| {
             self.arena.fetch(word.location());
@@ -177,6 +183,7 @@ impl Segments {
         })
     }
 
+    #[inline]
     pub(super) fn view_at(&self, word: Word) -> (View, Charge, Head, u64) {
         let (location, version) = (word.location(), word.to_bits());
         let head = self.head_at(location);
@@ -195,10 +202,12 @@ impl Storage for Segments {
     type Pin<'a> = Pin<'a>;
     type Bytes = Bytes;
 
+    #[inline]
     fn pin(&self) -> Pin<'_> {
         self.pinned()
     }
 
+    #[inline]
     fn hashed<'a>(&self, identity: Identity<'a>) -> Hashed<'a> {
         Hashed::new(&self.hash_key, &self.around.namespaces, identity)
     }
@@ -233,6 +242,7 @@ impl Storage for Segments {
         stats.oldest_pin_ms = self.epochs.oldest_pin_age(now).map_or(0, Millis::get);
     }
 
+    #[inline]
     fn load(
         &self,
         _pin: &Pin<'_>,
@@ -280,6 +290,7 @@ impl Storage for Segments {
         }
     }
 
+    #[inline]
     fn held(&self, _pin: &Pin<'_>, entry: LoadedEntry<Bytes>) -> Held {
         let Bytes { location, head, checkpoint } = entry.bytes;
         match head.kind() {
@@ -288,6 +299,7 @@ impl Storage for Segments {
         }
     }
 
+    #[inline]
     fn is_stored(
         &self,
         _pin: &Pin<'_>,
@@ -300,16 +312,19 @@ impl Storage for Segments {
                 .is(offered, || crate::storage::digest(offered))
     }
 
+    #[inline]
     fn entry_bytes(&self, id: &Hashed<'_>, fingerprint: Fingerprint) -> u64 {
         // The record's head, and the padding of its last word.
         8 * (super::record::most_head_words(&id.image, &fingerprint) as u64 + 1)
     }
 
+    #[inline]
     fn charge_completed(&self, before: Charge, stored: &ResultRef<'_>) -> Charge {
         let body = stored.body.kept().map_or(0, |body| body.len());
         Charge { result: (stored.metadata.len() + body) as u64, checkpoint: 0, ..before }
     }
 
+    #[inline]
     fn commit(
         &self,
         pin: &Pin<'_>,

@@ -58,6 +58,7 @@ impl Store {
         self.complete_hashed(&self.inner.engine.storage.hashed(identity), request)
     }
 
+    #[inline]
     fn complete_hashed(
         &self,
         id: &Hashed<'_>,
