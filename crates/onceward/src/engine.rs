@@ -42,6 +42,9 @@ pub(crate) struct Engine<S = Chosen> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Watched;
 
+/// An outcome that speaks of no bytes, and what it did.
+pub(crate) type Acted<O> = Result<(O, Effect), Watched>;
+
 /// An outcome, the bytes it speaks of, and what it did.
 pub(crate) struct Judged<O> {
     pub(crate) outcome: O,
@@ -90,11 +93,6 @@ impl<O> Judged<O> {
     #[inline]
     fn kept(outcome: O) -> Self {
         Self { outcome, held: Held::Nothing, effect: Effect::None }
-    }
-
-    #[inline]
-    fn changed(outcome: O) -> Self {
-        Self { outcome, held: Held::Nothing, effect: Effect::Changed }
     }
 }
 
@@ -208,19 +206,19 @@ impl<S: Storage> Engine<S> {
         request: &Complete<'_>,
         access: Access,
         now: Timestamp,
-    ) -> Result<Judged<CompleteOutcome>, Watched> {
+    ) -> Acted<CompleteOutcome> {
         loop {
             let pin = self.storage.pin();
             let loaded = self.load(&pin, id, None, access, now)?;
             let same = self.is_stored(&pin, &loaded, &request.result);
             let (view, token) = (loaded.view(), request.token);
             match lifecycle::complete(view, token, request.fingerprint, same, now) {
-                CompleteDecision::Answer(outcome) => return Ok(Judged::kept(outcome)),
+                CompleteDecision::Answer(outcome) => return Ok((outcome, Effect::None)),
                 CompleteDecision::Accept(acceptance) => {
                     if let Ok(not_kept) =
                         self.store_result(&pin, id, &loaded, acceptance, &request.result, access)
                     {
-                        return Ok(Judged::changed(CompleteOutcome::Completed { not_kept }));
+                        return Ok((CompleteOutcome::Completed { not_kept }, Effect::Changed));
                     }
                 }
             }
@@ -233,7 +231,7 @@ impl<S: Storage> Engine<S> {
         request: &Abandon,
         access: Access,
         now: Timestamp,
-    ) -> Result<Judged<AbandonOutcome>, Watched> {
+    ) -> Acted<AbandonOutcome> {
         self.decide(id, access, now, |view| {
             lifecycle::abandon(view, request.token, request.certainty, now)
         })
@@ -245,7 +243,7 @@ impl<S: Storage> Engine<S> {
         request: &Renew,
         access: Access,
         now: Timestamp,
-    ) -> Result<Judged<RenewOutcome>, Watched> {
+    ) -> Acted<RenewOutcome> {
         self.decide(id, access, now, |view| lifecycle::renew(view, request, now))
     }
 
@@ -255,7 +253,7 @@ impl<S: Storage> Engine<S> {
         request: &Forget,
         access: Access,
         now: Timestamp,
-    ) -> Result<Judged<ForgetOutcome>, Watched> {
+    ) -> Acted<ForgetOutcome> {
         self.decide(id, access, now, |view| lifecycle::forget(view, request.fence, now))
     }
 
@@ -281,20 +279,20 @@ impl<S: Storage> Engine<S> {
         access: Access,
         now: Timestamp,
         decide: impl Fn(Option<&View>) -> Decision<O>,
-    ) -> Result<Judged<O>, Watched> {
+    ) -> Acted<O> {
         loop {
             let pin = self.storage.pin();
             let loaded = self.load(&pin, id, None, access, now)?;
             let Decision { transition, outcome } = decide(loaded.view());
             let (change, effect) = match transition {
-                Transition::Keep => return Ok(Judged::kept(outcome)),
+                Transition::Keep => return Ok((outcome, Effect::None)),
                 Transition::Put(view) => {
                     (Change::Update { view }, effect_of_update(loaded.view(), &view))
                 }
                 Transition::Remove => self.removal(now),
             };
             if self.storage.commit(&pin, id, loaded.version, access, change).is_ok() {
-                return Ok(Judged { effect, ..Judged::changed(outcome) });
+                return Ok((outcome, effect));
             }
         }
     }
@@ -310,11 +308,11 @@ impl<S: Storage> Engine<S> {
         request: &SaveCheckpoint<'_>,
         access: Access,
         now: Timestamp,
-    ) -> Result<Judged<CheckpointOutcome>, Watched> {
+    ) -> Acted<CheckpointOutcome> {
         let mut shortage = Shortage::default();
         loop {
             match self.try_checkpoint(id, request, access, now, &shortage)? {
-                Ok(judged) => return Ok(judged),
+                Ok(acted) => return Ok(acted),
                 Err(Failed::Stale) => {}
                 Err(Failed::NoRoom) => self.assist(now, &mut shortage),
             }
@@ -328,18 +326,18 @@ impl<S: Storage> Engine<S> {
         access: Access,
         now: Timestamp,
         shortage: &Shortage,
-    ) -> Result<Result<Judged<CheckpointOutcome>, Failed>, Watched> {
+    ) -> Result<Result<(CheckpointOutcome, Effect), Failed>, Watched> {
         let pin = self.storage.pin();
         let loaded = self.load(&pin, id, None, access, now)?;
         let (view, token) = (loaded.view(), request.token);
         let permit = match lifecycle::checkpoint(view, token, request.ordinal, now) {
-            CheckpointDecision::Answer(outcome) => return Ok(Ok(Judged::kept(outcome))),
+            CheckpointDecision::Answer(outcome) => return Ok(Ok((outcome, Effect::None))),
             CheckpointDecision::Save(permit) => permit,
         };
         let Some(entry) = &loaded.entry else { return Ok(Err(Failed::Stale)) };
         let size = request.bytes.len() as u64;
         let Some(room) = self.reserve(size.saturating_sub(entry.charge.checkpoint)) else {
-            let refused = || Judged::kept(permit.refuse());
+            let refused = || (permit.refuse(), Effect::None);
             return Ok(if shortage.is_final() { Ok(refused()) } else { Err(Failed::NoRoom) });
         };
         let (view, outcome) = permit.saving();
@@ -351,7 +349,7 @@ impl<S: Storage> Engine<S> {
         let committed = self.storage.commit(&pin, id, loaded.version, access, change);
         Ok(committed.map_err(Failed::from).map(|()| {
             room.spend();
-            Judged { effect: Effect::Unseen, ..Judged::changed(outcome) }
+            (outcome, Effect::Unseen)
         }))
     }
 
@@ -361,7 +359,7 @@ impl<S: Storage> Engine<S> {
         request: &Resolve<'_>,
         access: Access,
         now: Timestamp,
-    ) -> Result<Judged<ResolveOutcome>, Watched> {
+    ) -> Acted<ResolveOutcome> {
         loop {
             let pin = self.storage.pin();
             let loaded = self.load(&pin, id, None, access, now)?;
@@ -377,17 +375,17 @@ impl<S: Storage> Engine<S> {
                 ResolveDecision::Decided(Decision { transition: Transition::Remove, outcome }) => {
                     let (change, effect) = self.removal(now);
                     if self.storage.commit(&pin, id, loaded.version, access, change).is_ok() {
-                        return Ok(Judged { effect, ..Judged::changed(outcome) });
+                        return Ok((outcome, effect));
                     }
                 }
                 ResolveDecision::Decided(Decision { outcome, .. }) => {
-                    return Ok(Judged::kept(outcome));
+                    return Ok((outcome, Effect::None));
                 }
                 ResolveDecision::Accept(acceptance) => {
                     let Some(result) = result else { continue };
                     let stored = self.store_result(&pin, id, &loaded, acceptance, &result, access);
                     if stored.is_ok() {
-                        return Ok(Judged::changed(ResolveOutcome::Resolved));
+                        return Ok((ResolveOutcome::Resolved, Effect::Changed));
                     }
                 }
             }

@@ -72,6 +72,6 @@ pub use config::{
     StartError, StoreConfig,
 };
 pub use onceward_core::*;
-pub use store::Store;
+pub use store::{Batch, Prepared, Store};
 pub use ticker::Ticker;
 pub use ticket::{BeginTicket, GetTicket};

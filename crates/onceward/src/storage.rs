@@ -248,8 +248,11 @@ pub(crate) trait Storage: Send + Sync {
     /// An identity with its keyed hash, computed once per operation.
     fn hashed<'a>(&self, identity: Identity<'a>) -> Hashed<'a>;
 
-    /// Fetches what looks at these identities will touch, so that their misses overlap.
-    fn prefetch(&self, _pin: &Self::Pin<'_>, _ids: &[Hashed<'_>]) {}
+    /// Has fetched what a look at this identity touches first.
+    fn prefetch_first(&self, _id: &Hashed<'_>) {}
+
+    /// Has the entry fetched, if there is one.
+    fn prefetch_entry(&self, _pin: &Self::Pin<'_>, _id: &Hashed<'_>) {}
 
     /// Fills in the figures that only the storage knows. Takes no lock.
     fn fill(&self, _stats: &mut Stats, _now: Timestamp) {}

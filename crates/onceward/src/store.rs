@@ -1,6 +1,7 @@
 //! The store: reads the clock, checks limits, lets the engine act, and answers into the caller's
 //! sink.
 
+mod batch;
 mod inspection;
 mod operations;
 mod waiting;
@@ -9,18 +10,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use onceward_core::{Begin, BeginOutcome, Clock, GetOutcome, Identity, Limits, Timestamp};
+use onceward_core::{Begin, BeginOutcome, Clock, GetOutcome, Limits, Timestamp};
 
-use crate::answer::StoreError;
+use crate::answer::{StoreError, with_bytes};
 use crate::budget::Budget;
 use crate::clock::wall_clock_ms;
 use crate::config::{FENCE_FLOOR_MAX, StartError, StoreConfig};
 use crate::counters::Counters;
 use crate::deadline::EarlierDeadline;
-use crate::engine::{Effect, Engine, Judged, Watched};
+use crate::engine::{Acted, Effect, Engine, Judged, Watched};
 use crate::namespaces::Namespaces;
 use crate::storage::{Access, Chosen, Hashed, Storage};
 use crate::waits::Waits;
+pub use batch::{Batch, Prepared};
 
 /// An idempotency store in this process's memory. Cheap to clone; every clone is the same store.
 ///
@@ -191,64 +193,66 @@ impl Inner {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::Unavailable) } else { Ok(()) }
     }
 
+    /// Judges a begin, counts it, and gives the answer to the sink.
     #[inline]
-    fn begin(
-        &self,
-        identity: Identity<'_>,
-        request: &Begin,
-    ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
-        let id = self.engine.storage.hashed(identity);
-        self.begin_hashed(&id, request, self.clock.now())
-    }
-
-    #[inline]
-    fn begin_hashed(
+    fn begin<T>(
         &self,
         id: &Hashed<'_>,
         request: &Begin,
         now: Timestamp,
-    ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
-        request.check(&self.engine.limits)?;
-        let judged = self.judge_begin(id, request, now)?;
-        self.engine.counters.began(&judged.outcome, judged.effect);
-        Ok(judged)
-    }
-
-    /// Fetches what looks at a batch of identities will touch.
-    fn prefetched<'a>(&self, identities: impl Iterator<Item = Identity<'a>>) -> Vec<Hashed<'a>> {
-        let storage = &self.engine.storage;
-        let ids: Vec<_> = identities.map(|identity| storage.hashed(identity)).collect();
-        storage.prefetch(&storage.pin(), &ids);
-        ids
-    }
-
-    /// Judges a begin whose limits are checked, without counting it.
-    #[inline]
-    fn judge_begin(
-        &self,
-        id: &Hashed<'_>,
-        request: &Begin,
-        now: Timestamp,
-    ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
-        self.check_open()?;
-        Ok(match self.engine.begin(id, request, Access::Free, now) {
-            Ok(judged) => self.announcing(judged),
-            Err(Watched) => self.waits.exclusively(&self.engine, id, now, |_| {
-                let judged = self.engine.begin_exclusively(id, request, now);
-                let effect = judged.effect;
-                (judged, effect)
-            }),
+        sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
+    ) -> Result<T, StoreError> {
+        self.judge_begin(id, request, now, |judged| {
+            self.engine.counters.began(&judged.outcome, judged.effect);
+            sink(with_bytes(judged.outcome, &judged.held))
         })
     }
 
-    fn judge_get(&self, identity: Identity<'_>) -> Result<Judged<GetOutcome<()>>, StoreError> {
+    /// Judges a begin without counting it.
+    #[inline]
+    fn judge_begin<R>(
+        &self,
+        id: &Hashed<'_>,
+        request: &Begin,
+        now: Timestamp,
+        tell: impl FnOnce(Judged<BeginOutcome<()>>) -> R,
+    ) -> Result<R, StoreError> {
+        request.check(&self.engine.limits)?;
         self.check_open()?;
-        let id = self.engine.storage.hashed(identity);
-        let now = self.clock.now();
-        Ok(match self.engine.get(&id, Access::Free, now) {
+        let tell = |judged: Judged<_>| {
+            self.announce(judged.effect);
+            tell(judged)
+        };
+        match self.engine.begin(id, request, Access::Free, now, tell) {
+            Ok(told) => Ok(told),
+            Err(tell) => Ok(tell(self.begin_exclusively(id, request, now))),
+        }
+    }
+
+    #[cold]
+    fn begin_exclusively(
+        &self,
+        id: &Hashed<'_>,
+        request: &Begin,
+        now: Timestamp,
+    ) -> Judged<BeginOutcome<()>> {
+        self.waits.exclusively(&self.engine, id, now, |_| {
+            let judged = self.engine.begin_exclusively(id, request, now);
+            let effect = judged.effect;
+            (judged, effect)
+        })
+    }
+
+    fn judge_get(
+        &self,
+        id: &Hashed<'_>,
+        now: Timestamp,
+    ) -> Result<Judged<GetOutcome<()>>, StoreError> {
+        self.check_open()?;
+        Ok(match self.engine.get(id, Access::Free, now) {
             Ok(judged) => judged,
-            Err(Watched) => self.waits.exclusively(&self.engine, &id, now, |_| {
-                (self.engine.get_exclusively(&id, now), Effect::None)
+            Err(Watched) => self.waits.exclusively(&self.engine, id, now, |_| {
+                (self.engine.get_exclusively(id, now), Effect::None)
             }),
         })
     }
@@ -257,38 +261,41 @@ impl Inner {
     #[inline]
     fn act<O: Copy>(
         &self,
-        identity: Identity<'_>,
-        operate: impl Fn(&Engine, &Hashed<'_>, Access, Timestamp) -> Result<Judged<O>, Watched>,
-    ) -> Result<O, StoreError> {
-        self.act_hashed(&self.engine.storage.hashed(identity), operate)
-    }
-
-    #[inline]
-    fn act_hashed<O: Copy>(
-        &self,
         id: &Hashed<'_>,
-        operate: impl Fn(&Engine, &Hashed<'_>, Access, Timestamp) -> Result<Judged<O>, Watched>,
+        now: Timestamp,
+        operate: impl Fn(Access) -> Acted<O>,
     ) -> Result<O, StoreError> {
         self.check_open()?;
-        let now = self.clock.now();
-        if let Ok(judged) = operate(&self.engine, id, Access::Free, now) {
-            return Ok(self.announcing(judged).outcome);
+        match operate(Access::Free) {
+            Ok((outcome, effect)) => {
+                self.announce(effect);
+                Ok(outcome)
+            }
+            Err(Watched) => self.act_exclusively(id, now, operate),
         }
-        let judged = self.waits.exclusively(&self.engine, id, now, |access| {
-            let judged = operate(&self.engine, id, access, now);
-            let effect = judged.as_ref().map_or(Effect::None, |judged| judged.effect);
-            (judged, effect)
-        });
-        // Exclusive access is never told that the identity is watched.
-        judged.map(|judged| judged.outcome).map_err(|Watched| StoreError::Unavailable)
     }
 
-    /// What was done without the waits' lock; under it the waits announce what falls due.
+    #[cold]
+    fn act_exclusively<O: Copy>(
+        &self,
+        id: &Hashed<'_>,
+        now: Timestamp,
+        operate: impl Fn(Access) -> Acted<O>,
+    ) -> Result<O, StoreError> {
+        let acted = self.waits.exclusively(&self.engine, id, now, |access| {
+            let acted = operate(access);
+            let effect = acted.as_ref().map_or(Effect::None, |(_, effect)| *effect);
+            (acted, effect)
+        });
+        // Exclusive access is never told that the identity is watched.
+        acted.map(|(outcome, _)| outcome).map_err(|Watched| StoreError::Unavailable)
+    }
+
+    /// What falls due by what was done. Under the waits' lock they announce it as well.
     #[inline]
-    fn announcing<O>(&self, judged: Judged<O>) -> Judged<O> {
-        if let Some(at) = judged.effect.due() {
+    fn announce(&self, effect: Effect) {
+        if let Some(at) = effect.due() {
             self.earlier.announce(at);
         }
-        judged
     }
 }

@@ -4,80 +4,102 @@ use onceward_core::lifecycle::{self, BeginDecision, Decision, Grant, Transition}
 use onceward_core::{Begin, BeginOutcome, Refusal, Timestamp};
 
 use super::room::{Place, Shortage};
-use super::{Effect, Engine, Failed, Judged, Watched};
-use crate::storage::{Access, Change, Hashed, Storage, Uncommitted};
+use super::{Effect, Engine, Judged};
+use crate::storage::{Access, Change, Hashed, Held, Storage, Uncommitted};
+
+/// Why an absent identity was not acquired.
+enum NotInserted {
+    /// Another change came first: look again.
+    Stale,
+    /// Something must be freed first, which nobody who holds a pin can do.
+    Short(Refusal),
+}
 
 impl<S: Storage> Engine<S> {
-    /// Judges a begin; the caller counts and answers it.
+    /// Judges a begin and tells the caller, who counts and answers it. No pin is held then.
+    ///
+    /// `tell` comes back if the identity is watched and `access` is free. An answer is told where
+    /// it is found rather than returned: it is large, and each of its kinds is known there.
     #[inline]
-    pub(crate) fn begin(
+    pub(crate) fn begin<R, T: FnOnce(Judged<BeginOutcome<()>>) -> R>(
         &self,
         id: &Hashed<'_>,
         request: &Begin,
         access: Access,
         now: Timestamp,
-    ) -> Result<Judged<BeginOutcome<()>>, Watched> {
+        tell: T,
+    ) -> Result<R, T> {
         let mut shortage = Shortage::default();
         loop {
-            let tried = self.try_begin(id, request, access, now, &mut shortage)?;
-            match tried {
-                Ok(judged) => {
-                    if matches!(judged.effect, Effect::Acquired { .. }) && access == Access::Free {
+            let pin = self.storage.pin();
+            let loaded = self.storage.load(&pin, id, Some(request.attempt_id), now);
+            let (version, ended) = (loaded.version, loaded.attempt_ended);
+            let is_others = loaded.watched && access == Access::Free;
+            // Apart, for of what is absent much less needs to be decided.
+            let decided = match &loaded.entry {
+                None => lifecycle::begin(None, request, ended, now),
+                Some(entry) => lifecycle::begin(Some(&entry.view), request, ended, now),
+            };
+            let grant = match decided {
+                BeginDecision::Acquire(grant) => grant,
+                BeginDecision::Decided(Decision { transition, outcome }) => {
+                    let changes = matches!(transition, Transition::Put(_));
+                    if is_others && (changes || loaded.is_due(now)) {
+                        return Err(tell);
+                    }
+                    if let Transition::Put(view) = transition {
+                        let change = Change::Update { view };
+                        if let Err(why) = self.storage.commit(&pin, id, version, access, change) {
+                            self.before_next_look(pin, why, now, &mut shortage);
+                            continue;
+                        }
+                        let judged = self.with_held(&pin, outcome, loaded, Effect::Repeated);
+                        drop(pin);
+                        return Ok(tell(judged));
+                    }
+                    if let BeginOutcome::Replay(_) = outcome {
+                        let judged = self.with_held(&pin, outcome, loaded, Effect::None);
+                        drop(pin);
+                        return Ok(tell(judged));
+                    }
+                    drop(pin);
+                    return Ok(tell(Judged::kept(outcome)));
+                }
+            };
+            if is_others {
+                return Err(tell);
+            }
+            if grant.is_takeover() {
+                let (view, outcome) = grant.with_fence(self.draw_fence());
+                let change = Change::Update { view };
+                if let Err(why) = self.storage.commit(&pin, id, version, access, change) {
+                    self.before_next_look(pin, why, now, &mut shortage);
+                    continue;
+                }
+                let judged = self.with_held(&pin, outcome, loaded, Effect::TakenOver);
+                drop(pin);
+                return Ok(tell(judged));
+            }
+            match self.insert(&pin, id, request, grant, version, access) {
+                Ok((outcome, expires_at)) => {
+                    drop(pin);
+                    if access == Access::Free {
                         self.storage.log_unfinished();
                     }
-                    return Ok(judged);
+                    let effect = Effect::Acquired { expires_at };
+                    return Ok(tell(Judged { outcome, held: Held::Nothing, effect }));
                 }
-                Err(Failed::Stale) => {}
-                Err(Failed::NoRoom) => self.assist(now, &mut shortage),
+                Err(NotInserted::Stale) => {}
+                Err(NotInserted::Short(reason)) => {
+                    drop(pin);
+                    shortage.of_places = reason == Refusal::Quota;
+                    if shortage.is_final() {
+                        return Ok(tell(Judged::kept(self.refuse(grant, reason, now))));
+                    }
+                    self.assist(now, &mut shortage);
+                }
             }
         }
-    }
-
-    #[inline]
-    fn try_begin(
-        &self,
-        id: &Hashed<'_>,
-        request: &Begin,
-        access: Access,
-        now: Timestamp,
-        shortage: &mut Shortage,
-    ) -> Result<Result<Judged<BeginOutcome<()>>, Failed>, Watched> {
-        let pin = self.storage.pin();
-        let loaded = self.storage.load(&pin, id, Some(request.attempt_id), now);
-        let version = loaded.version;
-        let update = |view| self.storage.commit(&pin, id, version, access, Change::Update { view });
-        let decided = lifecycle::begin(loaded.view(), request, loaded.attempt_ended, now);
-        let changes = match &decided {
-            BeginDecision::Decided(decision) => matches!(decision.transition, Transition::Put(_)),
-            BeginDecision::Acquire(_) => true,
-        };
-        if loaded.watched && access == Access::Free && (changes || loaded.is_due(now)) {
-            return Err(Watched);
-        }
-        Ok(match decided {
-            BeginDecision::Decided(Decision { transition: Transition::Put(view), outcome }) => {
-                update(view)
-                    .map(|()| self.with_held(&pin, outcome, loaded, Effect::Repeated))
-                    .map_err(Failed::from)
-            }
-            BeginDecision::Decided(Decision {
-                transition: Transition::Keep | Transition::Remove,
-                outcome: outcome @ BeginOutcome::Replay(_),
-            }) => Ok(self.with_held(&pin, outcome, loaded, Effect::None)),
-            BeginDecision::Decided(Decision {
-                transition: Transition::Keep | Transition::Remove,
-                outcome,
-            }) => Ok(Judged::kept(outcome)),
-            BeginDecision::Acquire(grant) if grant.is_takeover() => {
-                let (view, outcome) = grant.with_fence(self.draw_fence());
-                update(view)
-                    .map(|()| self.with_held(&pin, outcome, loaded, Effect::TakenOver))
-                    .map_err(Failed::from)
-            }
-            BeginDecision::Acquire(grant) => {
-                self.insert(&pin, id, request, grant, version, access, now, shortage)
-            }
-        })
     }
 
     /// [`Engine::begin`] for a caller that holds the waits' lock.
@@ -88,14 +110,39 @@ impl<S: Storage> Engine<S> {
         now: Timestamp,
     ) -> Judged<BeginOutcome<()>> {
         loop {
-            if let Ok(judged) = self.begin(id, request, Access::Exclusive, now) {
+            if let Ok(judged) = self.begin(id, request, Access::Exclusive, now, |judged| judged) {
                 return judged;
             }
         }
     }
 
-    /// Absent: quota, then capacity, then the new entry (S1, S11).
-    #[expect(clippy::too_many_arguments, reason = "one caller; the parts have no common noun")]
+    /// An update was not committed. It is never refused, so it is tried again.
+    #[cold]
+    fn before_next_look(
+        &self,
+        pin: S::Pin<'_>,
+        why: Uncommitted,
+        now: Timestamp,
+        shortage: &mut Shortage,
+    ) {
+        drop(pin);
+        if why == Uncommitted::NoRoom {
+            self.assist(now, shortage);
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, grant: Grant, reason: Refusal, now: Timestamp) -> BeginOutcome<()> {
+        // When a quota has a place again is not known: only its own entries count.
+        let room_due = match reason {
+            Refusal::Capacity => self.room_due(now),
+            Refusal::Quota => None,
+        };
+        grant.refuse(reason, room_due)
+    }
+
+    /// Absent: quota, then capacity, then the new entry (S1, S11). The answer, and when the
+    /// entry's retention ends.
     #[inline]
     fn insert(
         &self,
@@ -105,40 +152,25 @@ impl<S: Storage> Engine<S> {
         grant: Grant,
         version: u64,
         access: Access,
-        now: Timestamp,
-        shortage: &mut Shortage,
-    ) -> Result<Judged<BeginOutcome<()>>, Failed> {
-        let mut refused = |reason| {
-            shortage.of_places = reason == Refusal::Quota;
-            if !shortage.is_final() {
-                return Err(Failed::NoRoom);
-            }
-            // When a quota has a place again is not known: only its own entries count.
-            let room_due = match reason {
-                Refusal::Capacity => self.room_due(now),
-                Refusal::Quota => None,
-            };
-            Ok(Judged::kept(grant.refuse(reason, room_due)))
-        };
+    ) -> Result<(BeginOutcome<()>, Timestamp), NotInserted> {
         let Ok(quota) = self.namespaces.enter(id.identity.namespace()) else {
-            return refused(Refusal::Quota);
+            return Err(NotInserted::Short(Refusal::Quota));
         };
         let place = Place { namespaces: &self.namespaces, quota };
         let charge = self.set_aside(id, request);
         let Some(room) = self.reserve(charge.total()) else {
-            return refused(Refusal::Capacity);
+            return Err(NotInserted::Short(Refusal::Capacity));
         };
         let (view, outcome) = grant.with_fence(self.draw_fence());
-        let effect = Effect::Acquired { expires_at: view.expires_at };
         let change = Change::Insert { view, charge, quota };
         match self.storage.commit(pin, id, version, access, change) {
             Ok(()) => {
                 room.spend();
                 place.keep();
-                Ok(Judged { effect, ..Judged::kept(outcome) })
+                Ok((outcome, view.expires_at))
             }
-            Err(Uncommitted::NoRoom) => refused(Refusal::Capacity),
-            Err(Uncommitted::Stale) => Err(Failed::Stale),
+            Err(Uncommitted::NoRoom) => Err(NotInserted::Short(Refusal::Capacity)),
+            Err(Uncommitted::Stale) => Err(NotInserted::Stale),
         }
     }
 }

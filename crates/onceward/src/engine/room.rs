@@ -98,6 +98,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Frees a slice of what is due. The caller holds no pin.
+    #[cold]
     pub(super) fn assist(&self, now: Timestamp, shortage: &mut Shortage) {
         let mut steps = ASSIST_STEPS;
         if shortage.of_places {

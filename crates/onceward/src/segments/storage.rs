@@ -30,7 +30,7 @@ use crate::hash_key::HashKey;
 use crate::hashed::Image;
 use crate::namespaces::Namespaces;
 use crate::storage::{
-    Access, BATCH, Change, Charge, Hashed, Held, Loaded, LoadedEntry, Stale, Storage, Uncommitted,
+    Access, Change, Charge, Hashed, Held, Loaded, LoadedEntry, Stale, Storage, Uncommitted,
 };
 use crate::unfinished::Unfinished;
 
@@ -212,27 +212,15 @@ impl Storage for Segments {
         Hashed::new(&self.hash_key, &self.around.namespaces, identity)
     }
 
-    fn prefetch(&self, _pin: &Pin<'_>, ids: &[Hashed<'_>]) {
-        /// Cache lines of a block that are fetched ahead: its result up to 1 KiB.
-        const LINES: usize = 18;
-        const WORDS_PER_LINE: usize = 8;
-        for id in ids {
-            self.index.prefetch(id.hash);
-        }
-        // Whatever the tags match. Loads whose values nobody waits for: their misses overlap.
-        let mut blocks = [0; BATCH];
-        for (id, block) in ids.iter().zip(&mut blocks) {
-            let _ = self.index.find(id.hash, |word| {
-                *block = word.location();
-                std::hint::black_box(self.head_at(*block));
-                true
-            });
-        }
-        for block in blocks.into_iter().take(ids.len()).filter(|&block| block != 0) {
-            let words = self.head_at(block).words();
-            for at in (0..words).step_by(WORDS_PER_LINE).take(LINES).skip(1) {
-                std::hint::black_box(self.arena.word(block + at as u64).load(Relaxed));
-            }
+    #[inline]
+    fn prefetch_first(&self, id: &Hashed<'_>) {
+        self.index.prefetch(id.hash);
+    }
+
+    fn prefetch_entry(&self, _pin: &Pin<'_>, id: &Hashed<'_>) {
+        // Whatever the tag matches.
+        if let Found::Entry(word) = self.index.find(id.hash, |_| true) {
+            self.arena.fetch(word.location());
         }
     }
 

@@ -3,11 +3,11 @@
 use onceward_core::{
     Abandon, AbandonOutcome, Begin, BeginOutcome, CheckpointOutcome, Complete, CompleteOutcome,
     Forget, ForgetOutcome, GetOutcome, Identity, Renew, RenewOutcome, Resolve, ResolveOutcome,
-    SaveCheckpoint,
+    SaveCheckpoint, Timestamp,
 };
 
-use super::Store;
-use crate::answer::{Answer, StoreError, get_with_bytes, with_bytes};
+use super::{Inner, Store};
+use crate::answer::{Answer, StoreError, get_with_bytes};
 use crate::storage::{BATCH, Hashed, Storage as _};
 
 impl Store {
@@ -21,8 +21,9 @@ impl Store {
         request: &Begin,
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
     ) -> Result<Answer<T>, StoreError> {
-        let judged = self.inner.begin(identity, request)?;
-        Ok(Answer::at_memory(sink(with_bytes(judged.outcome, &judged.held))))
+        let inner = &*self.inner;
+        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        inner.begin(&id, request, now, sink).map(Answer::at_memory)
     }
 
     /// Begins one after the other, in order, each as [`Store::begin`]. The sink gets the index.
@@ -31,17 +32,18 @@ impl Store {
         requests: &[(Identity<'_>, Begin)],
         mut sink: impl FnMut(usize, Result<Answer<BeginOutcome<&[u8]>>, StoreError>),
     ) {
-        for (number, batch) in requests.chunks(BATCH).enumerate() {
-            let ids = self.inner.prefetched(batch.iter().map(|(identity, _)| *identity));
+        for (number, chunk) in requests.chunks(BATCH).enumerate() {
+            let ids = self.inner.prefetched(chunk.iter().map(|(identity, _)| *identity));
             // One reading for all: they have all arrived (S15).
             let now = self.inner.clock.now();
-            for (at, (id, (_, request))) in ids.iter().zip(batch).enumerate() {
-                let judged = self.inner.begin_hashed(id, request, now);
-                let answer = judged
-                    .as_ref()
-                    .map_err(|why| *why)
-                    .map(|judged| Answer::at_memory(with_bytes(judged.outcome, &judged.held)));
-                sink(number * BATCH + at, answer);
+            for (at, (id, (_, request))) in ids.iter().zip(chunk).enumerate() {
+                let index = number * BATCH + at;
+                let judged = self.inner.begin(id, request, now, |outcome| {
+                    sink(index, Ok(Answer::at_memory(outcome)));
+                });
+                if let Err(why) = judged {
+                    sink(index, Err(why));
+                }
             }
         }
     }
@@ -55,20 +57,145 @@ impl Store {
         identity: Identity<'_>,
         request: &Complete<'_>,
     ) -> Result<Answer<CompleteOutcome>, StoreError> {
-        self.complete_hashed(&self.inner.engine.storage.hashed(identity), request)
+        let inner = &*self.inner;
+        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        inner.complete(&id, request, now).map(Answer::at_memory)
+    }
+
+    /// Completes one after the other, in order, each as [`Store::complete`].
+    pub fn complete_many(
+        &self,
+        requests: &[(Identity<'_>, Complete<'_>)],
+        mut sink: impl FnMut(usize, Result<Answer<CompleteOutcome>, StoreError>),
+    ) {
+        for (number, chunk) in requests.chunks(BATCH).enumerate() {
+            let ids = self.inner.prefetched(chunk.iter().map(|(identity, _)| *identity));
+            let now = self.inner.clock.now();
+            for (at, (id, (_, request))) in ids.iter().zip(chunk).enumerate() {
+                let outcome = self.inner.complete(id, request, now);
+                sink(number * BATCH + at, outcome.map(Answer::at_memory));
+            }
+        }
+    }
+
+    /// Gives an acquisition up.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub fn abandon(
+        &self,
+        identity: Identity<'_>,
+        request: &Abandon,
+    ) -> Result<Answer<AbandonOutcome>, StoreError> {
+        let inner = &*self.inner;
+        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        inner.abandon(&id, request, now).map(Answer::at_memory)
+    }
+
+    /// Starts the lease anew.
+    ///
+    /// # Errors
+    /// [`StoreError::BadInput`] or [`StoreError::Unavailable`].
+    pub fn renew(
+        &self,
+        identity: Identity<'_>,
+        request: &Renew,
+    ) -> Result<Answer<RenewOutcome>, StoreError> {
+        let inner = &*self.inner;
+        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        inner.renew(&id, request, now).map(Answer::at_memory)
+    }
+
+    /// Leaves bytes for a successor.
+    ///
+    /// # Errors
+    /// [`StoreError::BadInput`] or [`StoreError::Unavailable`].
+    pub fn checkpoint(
+        &self,
+        identity: Identity<'_>,
+        request: &SaveCheckpoint<'_>,
+    ) -> Result<Answer<CheckpointOutcome>, StoreError> {
+        let inner = &*self.inner;
+        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        inner.checkpoint(&id, request, now).map(Answer::at_memory)
+    }
+
+    /// Looks without acting. Never waits: [`onceward_core::Get::wait`] is not looked at.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub fn get<T>(
+        &self,
+        identity: Identity<'_>,
+        sink: impl FnOnce(GetOutcome<&[u8]>) -> T,
+    ) -> Result<Answer<T>, StoreError> {
+        let (id, now) = (self.inner.hashed(identity), self.inner.clock.now());
+        let judged = self.inner.judge_get(&id, now)?;
+        Ok(Answer::at_memory(sink(get_with_bytes(judged.outcome, &judged.held))))
+    }
+
+    /// Ends a doubt, or an acquisition whose lease has ended.
+    ///
+    /// # Errors
+    /// [`StoreError::BadInput`] or [`StoreError::Unavailable`].
+    pub fn resolve(
+        &self,
+        identity: Identity<'_>,
+        request: &Resolve<'_>,
+    ) -> Result<Answer<ResolveOutcome>, StoreError> {
+        let inner = &*self.inner;
+        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        inner.resolve(&id, request, now).map(Answer::at_memory)
+    }
+
+    /// Makes an identity absent.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub fn forget(
+        &self,
+        identity: Identity<'_>,
+        request: &Forget,
+    ) -> Result<Answer<ForgetOutcome>, StoreError> {
+        let inner = &*self.inner;
+        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        inner.forget(&id, request, now).map(Answer::at_memory)
+    }
+}
+
+/// Each operation on an identity that is hashed, at one instant.
+impl Inner {
+    #[inline]
+    pub(super) fn hashed<'a>(&self, identity: Identity<'a>) -> Hashed<'a> {
+        self.engine.storage.hashed(identity)
+    }
+
+    /// Fetches what looks at a batch of identities will touch.
+    fn prefetched<'a>(&self, identities: impl Iterator<Item = Identity<'a>>) -> Vec<Hashed<'a>> {
+        let storage = &self.engine.storage;
+        let ids: Vec<_> = identities
+            .map(|identity| {
+                let id = storage.hashed(identity);
+                storage.prefetch_first(&id);
+                id
+            })
+            .collect();
+        let pin = storage.pin();
+        ids.iter().for_each(|id| storage.prefetch_entry(&pin, id));
+        ids
     }
 
     #[inline]
-    fn complete_hashed(
+    pub(super) fn complete(
         &self,
         id: &Hashed<'_>,
         request: &Complete<'_>,
-    ) -> Result<Answer<CompleteOutcome>, StoreError> {
+        now: Timestamp,
+    ) -> Result<CompleteOutcome, StoreError> {
         request.check()?;
-        let outcome = self
-            .inner
-            .act_hashed(id, |engine, id, access, now| engine.complete(id, request, access, now))?;
-        let counters = &self.inner.engine.counters;
+        let engine = &self.engine;
+        let outcome = self.act(id, now, |access| engine.complete(id, request, access, now))?;
+        let counters = &engine.counters;
         match outcome {
             CompleteOutcome::Completed { not_kept } => {
                 counters.complete_completed.one_more();
@@ -83,138 +210,88 @@ impl Store {
             | CompleteOutcome::NeedFingerprint
             | CompleteOutcome::Gone => {}
         }
-        Ok(Answer::at_memory(outcome))
+        Ok(outcome)
     }
 
-    /// Completes one after the other, in order, each as [`Store::complete`].
-    pub fn complete_many(
+    pub(super) fn abandon(
         &self,
-        requests: &[(Identity<'_>, Complete<'_>)],
-        mut sink: impl FnMut(usize, Result<Answer<CompleteOutcome>, StoreError>),
-    ) {
-        for (number, batch) in requests.chunks(BATCH).enumerate() {
-            let ids = self.inner.prefetched(batch.iter().map(|(identity, _)| *identity));
-            for (at, (id, (_, request))) in ids.iter().zip(batch).enumerate() {
-                sink(number * BATCH + at, self.complete_hashed(id, request));
-            }
-        }
-    }
-
-    /// Gives an acquisition up.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub fn abandon(
-        &self,
-        identity: Identity<'_>,
+        id: &Hashed<'_>,
         request: &Abandon,
-    ) -> Result<Answer<AbandonOutcome>, StoreError> {
-        let outcome = self
-            .inner
-            .act(identity, |engine, id, access, now| engine.abandon(id, request, access, now))?;
-        let counters = &self.inner.engine.counters;
+        now: Timestamp,
+    ) -> Result<AbandonOutcome, StoreError> {
+        let engine = &self.engine;
+        let outcome = self.act(id, now, |access| engine.abandon(id, request, access, now))?;
         match outcome {
-            AbandonOutcome::Abandoned => counters.abandoned.one_more(),
-            AbandonOutcome::Fenced => counters.fenced.one_more(),
+            AbandonOutcome::Abandoned => engine.counters.abandoned.one_more(),
+            AbandonOutcome::Fenced => engine.counters.fenced.one_more(),
             AbandonOutcome::Conflict | AbandonOutcome::Gone => {}
         }
-        Ok(Answer::at_memory(outcome))
+        Ok(outcome)
     }
 
-    /// Starts the lease anew.
-    ///
-    /// # Errors
-    /// [`StoreError::BadInput`] or [`StoreError::Unavailable`].
-    pub fn renew(
+    pub(super) fn renew(
         &self,
-        identity: Identity<'_>,
+        id: &Hashed<'_>,
         request: &Renew,
-    ) -> Result<Answer<RenewOutcome>, StoreError> {
-        request.check(&self.inner.engine.limits)?;
-        let outcome = self
-            .inner
-            .act(identity, |engine, id, access, now| engine.renew(id, request, access, now))?;
-        let counters = &self.inner.engine.counters;
+        now: Timestamp,
+    ) -> Result<RenewOutcome, StoreError> {
+        request.check(&self.engine.limits)?;
+        let engine = &self.engine;
+        let outcome = self.act(id, now, |access| engine.renew(id, request, access, now))?;
         match outcome {
-            RenewOutcome::Renewed { .. } => counters.renewed.one_more(),
-            RenewOutcome::Fenced => counters.fenced.one_more(),
+            RenewOutcome::Renewed { .. } => engine.counters.renewed.one_more(),
+            RenewOutcome::Fenced => engine.counters.fenced.one_more(),
             RenewOutcome::Mismatch | RenewOutcome::Conflict | RenewOutcome::Gone => {}
         }
-        Ok(Answer::at_memory(outcome))
+        Ok(outcome)
     }
 
-    /// Leaves bytes for a successor.
-    ///
-    /// # Errors
-    /// [`StoreError::BadInput`] or [`StoreError::Unavailable`].
-    pub fn checkpoint(
+    fn checkpoint(
         &self,
-        identity: Identity<'_>,
+        id: &Hashed<'_>,
         request: &SaveCheckpoint<'_>,
-    ) -> Result<Answer<CheckpointOutcome>, StoreError> {
+        now: Timestamp,
+    ) -> Result<CheckpointOutcome, StoreError> {
         request.check()?;
-        let outcome = self
-            .inner
-            .act(identity, |engine, id, access, now| engine.checkpoint(id, request, access, now))?;
-        let counters = &self.inner.engine.counters;
+        let engine = &self.engine;
+        let outcome = self.act(id, now, |access| engine.checkpoint(id, request, access, now))?;
         match outcome {
-            CheckpointOutcome::Saved { .. } => counters.checkpoints_saved.one_more(),
-            CheckpointOutcome::Fenced => counters.fenced.one_more(),
+            CheckpointOutcome::Saved { .. } => engine.counters.checkpoints_saved.one_more(),
+            CheckpointOutcome::Fenced => engine.counters.fenced.one_more(),
             CheckpointOutcome::Refused { .. }
             | CheckpointOutcome::NeedFingerprint
             | CheckpointOutcome::Conflict
             | CheckpointOutcome::Gone => {}
         }
-        Ok(Answer::at_memory(outcome))
+        Ok(outcome)
     }
 
-    /// Looks without acting. Never waits: [`onceward_core::Get::wait`] is not looked at.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub fn get<T>(
+    fn resolve(
         &self,
-        identity: Identity<'_>,
-        sink: impl FnOnce(GetOutcome<&[u8]>) -> T,
-    ) -> Result<Answer<T>, StoreError> {
-        let judged = self.inner.judge_get(identity)?;
-        Ok(Answer::at_memory(sink(get_with_bytes(judged.outcome, &judged.held))))
-    }
-
-    /// Ends a doubt, or an acquisition whose lease has ended.
-    ///
-    /// # Errors
-    /// [`StoreError::BadInput`] or [`StoreError::Unavailable`].
-    pub fn resolve(
-        &self,
-        identity: Identity<'_>,
+        id: &Hashed<'_>,
         request: &Resolve<'_>,
-    ) -> Result<Answer<ResolveOutcome>, StoreError> {
+        now: Timestamp,
+    ) -> Result<ResolveOutcome, StoreError> {
         request.check()?;
-        let outcome = self
-            .inner
-            .act(identity, |engine, id, access, now| engine.resolve(id, request, access, now))?;
+        let engine = &self.engine;
+        let outcome = self.act(id, now, |access| engine.resolve(id, request, access, now))?;
         if outcome == ResolveOutcome::Resolved {
-            self.inner.engine.counters.resolved.one_more();
+            engine.counters.resolved.one_more();
         }
-        Ok(Answer::at_memory(outcome))
+        Ok(outcome)
     }
 
-    /// Makes an identity absent.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub fn forget(
+    fn forget(
         &self,
-        identity: Identity<'_>,
+        id: &Hashed<'_>,
         request: &Forget,
-    ) -> Result<Answer<ForgetOutcome>, StoreError> {
-        let outcome = self
-            .inner
-            .act(identity, |engine, id, access, now| engine.forget(id, request, access, now))?;
+        now: Timestamp,
+    ) -> Result<ForgetOutcome, StoreError> {
+        let engine = &self.engine;
+        let outcome = self.act(id, now, |access| engine.forget(id, request, access, now))?;
         if outcome == ForgetOutcome::Forgotten {
-            self.inner.engine.counters.forgotten.one_more();
+            engine.counters.forgotten.one_more();
         }
-        Ok(Answer::at_memory(outcome))
+        Ok(outcome)
     }
 }

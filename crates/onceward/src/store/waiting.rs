@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use onceward_core::{Begin, BeginOutcome, Get, GetOutcome, Identity, Millis};
+use onceward_core::{Begin, BeginOutcome, Get, GetOutcome, Identity, Millis, Timestamp};
 
 use super::{Inner, Store};
 use crate::answer::{Answer, StoreError, Waitable, get_with_bytes, with_bytes};
-use crate::storage::Storage as _;
+use crate::engine::Judged;
+use crate::storage::Hashed;
 use crate::ticket::{BeginTicket, GetTicket};
 use crate::waits::{Ask, Registered, Reply, Slot, WaiterName};
 
@@ -25,28 +26,40 @@ impl Store {
         waker: &Waker,
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
     ) -> Result<Waitable<T, BeginTicket>, StoreError> {
-        let inner = &self.inner;
-        request.check(&inner.engine.limits)?;
-        let judged = inner.judge_begin(
-            &inner.engine.storage.hashed(identity),
-            request,
-            inner.clock.now(),
-        )?;
+        let (id, now) = (self.inner.hashed(identity), self.inner.clock.now());
+        self.begin_or_wait_at(&id, request, waker, now, sink)
+    }
+
+    #[inline]
+    pub(super) fn begin_or_wait_at<T>(
+        &self,
+        id: &Hashed<'_>,
+        request: &Begin,
+        waker: &Waker,
+        now: Timestamp,
+        sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
+    ) -> Result<Waitable<T, BeginTicket>, StoreError> {
+        let inner = &*self.inner;
         let wait = inner.cut(request.wait);
-        let waits = matches!(judged.outcome, BeginOutcome::InProgress { .. }) && wait.get() > 0;
-        let judged = if waits {
-            match inner.register(identity, Ask::Begin(*request), wait, waker)? {
-                Placed::Waiting(name, slot) => {
-                    return Ok(Waitable::Waiting(BeginTicket::new(self, name, slot)));
-                }
-                Placed::Answered(Reply::Begin(judged)) => judged,
-                Placed::Answered(Reply::Get(_)) => return Err(StoreError::Unavailable),
-            }
-        } else {
-            judged
+        let answer = |judged: Judged<BeginOutcome<()>>, sink| {
+            inner.engine.counters.began(&judged.outcome, judged.effect);
+            answered(with_bytes(judged.outcome, &judged.held), sink)
         };
-        inner.engine.counters.began(&judged.outcome, judged.effect);
-        Ok(Waitable::Answered(Answer::at_memory(sink(with_bytes(judged.outcome, &judged.held)))))
+        let judged = inner.judge_begin(id, request, now, |judged| {
+            let waits = matches!(judged.outcome, BeginOutcome::InProgress { .. });
+            if waits && wait.get() > 0 { Err(sink) } else { Ok(answer(judged, sink)) }
+        })?;
+        let sink = match judged {
+            Ok(answered) => return Ok(answered),
+            Err(sink) => sink,
+        };
+        match inner.register(id, Ask::Begin(*request), wait, waker)? {
+            Placed::Waiting(name, slot) => {
+                Ok(Waitable::Waiting(BeginTicket::new(self, name, slot)))
+            }
+            Placed::Answered(Reply::Begin(judged)) => Ok(answer(judged, sink)),
+            Placed::Answered(Reply::Get(_)) => Err(StoreError::Unavailable),
+        }
     }
 
     /// Looks, and waits out Reserved for up to [`Get::wait`], cut to the limit (S10).
@@ -60,10 +73,22 @@ impl Store {
         waker: &Waker,
         sink: impl FnOnce(GetOutcome<&[u8]>) -> T,
     ) -> Result<Waitable<T, GetTicket>, StoreError> {
-        let mut judged = self.inner.judge_get(identity)?;
+        let (id, now) = (self.inner.hashed(identity), self.inner.clock.now());
+        self.get_or_wait_at(&id, request, waker, now, sink)
+    }
+
+    pub(super) fn get_or_wait_at<T>(
+        &self,
+        id: &Hashed<'_>,
+        request: &Get,
+        waker: &Waker,
+        now: Timestamp,
+        sink: impl FnOnce(GetOutcome<&[u8]>) -> T,
+    ) -> Result<Waitable<T, GetTicket>, StoreError> {
+        let mut judged = self.inner.judge_get(id, now)?;
         let wait = self.inner.cut(request.wait);
         if matches!(judged.outcome, GetOutcome::Reserved { .. }) && wait.get() > 0 {
-            match self.inner.register(identity, Ask::Get, wait, waker)? {
+            match self.inner.register(id, Ask::Get, wait, waker)? {
                 Placed::Waiting(name, slot) => {
                     return Ok(Waitable::Waiting(GetTicket::new(self, name, slot)));
                 }
@@ -76,6 +101,11 @@ impl Store {
             &judged.held,
         )))))
     }
+}
+
+#[inline]
+fn answered<O, T, K>(outcome: O, sink: impl FnOnce(O) -> T) -> Waitable<T, K> {
+    Waitable::Answered(Answer::at_memory(sink(outcome)))
 }
 
 /// Where a caller who would wait ended up.
@@ -92,14 +122,14 @@ impl Inner {
 
     fn register(
         &self,
-        identity: Identity<'_>,
+        id: &Hashed<'_>,
         ask: Ask,
         wait: Millis,
         waker: &Waker,
     ) -> Result<Placed, StoreError> {
-        let id = self.engine.storage.hashed(identity);
+        // Anew: a wait is counted from when it begins.
         let now = self.clock.now();
-        match self.waits.register(&self.engine, &id, ask, now.after(wait), waker, now) {
+        match self.waits.register(&self.engine, id, ask, now.after(wait), waker, now) {
             Registered::Waiting(slot, name) => Ok(Placed::Waiting(name, slot)),
             Registered::Answered(reply) => Ok(Placed::Answered(reply)),
             Registered::Closed => Err(StoreError::Unavailable),
