@@ -1,6 +1,7 @@
 //! The store from outside: every promise of its public API, alone, beside the naive model, and
 //! under threads. `ONCEWARD_SEED=N` replays one seeded run.
 
+mod batch;
 mod bell;
 mod budget;
 mod embedded;
