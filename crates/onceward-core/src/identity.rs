@@ -39,6 +39,30 @@ impl<'a> Namespace<'a> {
     }
 }
 
+/// A [`Namespace`] that owns its name: checked once, and borrowed from then on at no cost.
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct NamespaceBuf(Box<str>);
+
+impl NamespaceBuf {
+    /// The namespace.
+    #[must_use]
+    pub const fn as_namespace(&self) -> Namespace<'_> {
+        Namespace(&self.0)
+    }
+}
+
+impl From<Namespace<'_>> for NamespaceBuf {
+    fn from(namespace: Namespace<'_>) -> Self {
+        Self(namespace.0.into())
+    }
+}
+
+impl fmt::Debug for NamespaceBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
 impl fmt::Display for Namespace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)

@@ -38,7 +38,7 @@ mod token;
 pub use backend::Backend;
 pub use error::{BackendError, BadInput};
 pub use fingerprint::{Digest, Fingerprint};
-pub use identity::{Identity, IdentityBuf, Namespace, ScopedKey, ScopedKeyBuf};
+pub use identity::{Identity, IdentityBuf, Namespace, NamespaceBuf, ScopedKey, ScopedKeyBuf};
 pub use limits::Limits;
 pub use metadata::{Metadata, MetadataBuf, MetadataPairs};
 pub use operator::{ListEntry, ListPage, ListQuery, PageCursor, Stats, StatsRow};

@@ -1,11 +1,13 @@
-//! One connection: its socket, its buffers, its time-outs.
+//! One connection: its socket, what it holds of input, its end.
 //!
 //! ```text
 //!           ┌────────────────────────────── sleep ◀───────────────┐
 //!           ▼                                                     │
 //!  read ─▶ act on whole frames, answer waits that ended ─▶ write ─┴─▶ close: say why, linger
 //! ```
-//! One task, never blocked by the store. What it does between two sleeps is written at once.
+//! One task, never blocked by the store. A wake-up reads once, acts on every whole frame, and writes
+//! all replies at once, from and into buffers that the thread lends ([`Lent`]): a connection itself
+//! holds only what is incomplete or has not left.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -16,27 +18,24 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use onceward_core::Millis;
 use onceward_proto::ErrorReply;
-use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
-use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 
 use crate::config::ServerConfig;
+use crate::deadlines::{Clocks, Due, Holdings, Timer};
+use crate::lent::{Buffers, Lent};
 use crate::mailbox::Mailbox;
 use crate::session::{Session, Stop};
 use crate::stream::{Peer, Stream};
 
-/// Room made for a read of a connection that has been quiet; doubled by every read that fills it.
+/// Least room made for the rest of a frame.
 const READ_BYTES_MIN: usize = 4 * 1024;
-/// Most room made for a read, unless a frame needs more. Such a frame's buffer doubles as its bytes
-/// come, so that a header alone makes the server hold nothing.
-const READ_BYTES_MAX: usize = 64 * 1024;
 /// Bytes dropped at a time while a closed connection lingers.
 const LINGER_READ_BYTES: usize = 4 * 1024;
 /// Reads of what had arrived when the server began to drain; a peer that never stops sending
 /// must not keep it up.
 const READS_WHILE_DRAINING_MAX: usize = 64;
-/// An idle connection gives its buffers back after this long.
-const BUFFERS_KEPT: Duration = Duration::from_secs(1);
 /// Turns after which a busy connection lets others run.
 const TURNS_MAX: u32 = 32;
 
@@ -59,29 +58,25 @@ enum End {
     Failed(io::Error),
 }
 
+/// Why [`Connection::poll_turns`] returns although the connection goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Pause {
+    /// It has been busy for long.
+    Busy,
+    /// The server drains.
+    Drain,
+}
+
 pub(crate) struct Connection {
     stream: Stream,
     peer: Peer,
     session: Session,
     mailbox: Arc<Mailbox>,
     config: ServerConfig,
+    /// What has come and was not acted on: part of a frame, or frames whose replies had no room.
     input: BytesMut,
-    /// Room for the next read.
-    read_bytes: usize,
     clock: Clocks,
-    timer: Pin<Box<Sleep>>,
-}
-
-/// The instants that time-outs count from.
-#[derive(Debug)]
-struct Clocks {
-    opened: Instant,
-    /// Bytes came, or a reply left.
-    active: Instant,
-    /// Unsent bytes lie since then, or since the last byte left.
-    unsent: Instant,
-    /// Part of a frame is there since then, and the rest is being read for.
-    half_frame: Option<Instant>,
+    timer: Timer,
 }
 
 impl Connection {
@@ -100,9 +95,8 @@ impl Connection {
             mailbox,
             config: *config,
             input: BytesMut::new(),
-            read_bytes: READ_BYTES_MIN,
-            clock: Clocks { opened: now, active: now, unsent: now, half_frame: None },
-            timer: Box::pin(sleep_until(now + config.hello_timeout)),
+            clock: Clocks::new(now),
+            timer: Timer::new(now + config.hello_timeout),
         }
     }
 
@@ -130,76 +124,107 @@ impl Connection {
     }
 
     async fn serve(&mut self) -> End {
-        let mut turns = 0;
         loop {
-            if self.turn() == Stop::Fatal {
-                return End::Fault;
-            }
-            if self.mailbox.is_draining() {
-                return Box::pin(self.drain()).await;
-            }
-            let step = std::future::poll_fn(|cx| self.step(cx)).await;
-            if let Err(end) = step {
-                return end;
-            }
-            turns += 1;
-            if turns % TURNS_MAX == 0 {
-                tokio::task::yield_now().await;
+            match std::future::poll_fn(|cx| self.poll_turns(cx)).await {
+                Err(end) => return end,
+                Ok(Pause::Drain) => return Box::pin(self.drain()).await,
+                Ok(Pause::Busy) => tokio::task::yield_now().await,
             }
         }
+    }
+
+    /// Turn after turn, in the thread's buffers, until there is nothing to do.
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pause, End>> {
+        let mut lent = Lent::take();
+        let buffers = lent.buffers();
+        self.session.out.lend(&mut buffers.output);
+        let polled = self.poll_in(cx, buffers);
+        self.session.out.give_back(&mut buffers.output);
+        polled
+    }
+
+    fn poll_in(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Poll<Result<Pause, End>> {
+        let now = Instant::now();
+        for _ in 0..TURNS_MAX {
+            if self.mailbox.is_draining() {
+                return Poll::Ready(Ok(Pause::Drain));
+            }
+            if self.turn(now) == Stop::Fatal {
+                return Poll::Ready(Err(End::Fault));
+            }
+            match self.step(cx, buffers, now) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
+                Poll::Pending => return self.poll_time(cx, now).map(Err),
+            }
+        }
+        Poll::Ready(Ok(Pause::Busy))
     }
 
     /// Does all that can be done without the socket.
-    fn turn(&mut self) -> Stop {
+    fn turn(&mut self, now: Instant) -> Stop {
         let had_unsent = !self.session.out.is_empty();
         self.session.answer_ended();
-        let (done, stop) = self.session.receive(&self.input);
-        self.input.advance(done);
-        let now = Instant::now();
-        match stop {
-            Stop::NeedMore if self.input.is_empty() => self.clock.half_frame = None,
-            Stop::NeedMore if done > 0 => self.clock.half_frame = Some(now),
-            Stop::NeedMore => {
-                self.clock.half_frame.get_or_insert(now);
-            }
-            // While nothing is read the rest of a frame cannot come.
-            Stop::NoRoom | Stop::Fatal => self.clock.half_frame = None,
-        }
         if !had_unsent {
             self.clock.unsent = now;
         }
+        if self.input.is_empty() {
+            return Stop::NeedMore;
+        }
+        let (done, stop) = self.session.receive(&self.input);
+        self.input.advance(done);
+        self.clock.acted(now, done, self.input.len(), stop);
         stop
     }
 
-    /// Writes, reads and looks into the mailbox. Ready when there is something to act on.
-    fn step(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    /// Writes, reads and acts on it. Ready when another turn may find something to do.
+    fn step(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffers: &mut Buffers,
+        now: Instant,
+    ) -> Poll<Result<(), End>> {
         let had_room = self.session.has_room();
-        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+        if let Poll::Ready(Err(error)) = self.poll_write(cx, now) {
             return Poll::Ready(Err(End::Failed(error)));
         }
-        if !had_room && self.session.has_room() {
+        if !had_room {
             // Frames that have come are acted on before more are read: else every turn might add
             // more to `input` than it takes out, and an end of the stream might hide them.
-            return Poll::Ready(Ok(()));
+            return if self.session.has_room() { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
-        let mut something = false;
-        if had_room {
-            match self.poll_read(cx) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(End::Closed)),
-                Poll::Ready(Ok(_)) => something = true,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Failed(error))),
-                Poll::Pending => {}
+        let read = if self.input.is_empty() {
+            self.poll_read_lent(cx, &mut buffers.input)
+        } else {
+            self.poll_read(cx)
+        };
+        match read {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(End::Closed)),
+            Poll::Ready(Ok(size)) => {
+                self.clock.active = now;
+                if self.input.is_empty() {
+                    self.act_on(&buffers.input[..size], now)
+                } else {
+                    Ok(())
+                }
+                .into()
             }
-            something |= self.mailbox.poll(cx).is_ready();
+            Poll::Ready(Err(error)) => Poll::Ready(Err(End::Failed(error))),
+            Poll::Pending => self.mailbox.poll(cx).map(Ok),
         }
-        if something {
-            return Poll::Ready(Ok(()));
-        }
-        self.poll_time(cx).map(Err)
+    }
+
+    /// Acts on what has come, and keeps what cannot be acted on yet.
+    fn act_on(&mut self, came: &[u8], now: Instant) -> Result<(), End> {
+        let (done, stop) = self.session.receive(came);
+        let rest = &came[done..];
+        self.input.extend_from_slice(rest);
+        self.clock.acted(now, done, rest.len(), stop);
+        if stop == Stop::Fatal { Err(End::Fault) } else { Ok(()) }
     }
 
     /// Ready once everything has left.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
         while !self.session.out.is_empty() {
             let bytes = self.session.out.sendable();
             let size = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
@@ -207,72 +232,54 @@ impl Connection {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.session.left(size);
-            let now = Instant::now();
             (self.clock.active, self.clock.unsent) = (now, now);
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Ready with the number of bytes added to `input`; zero at the end of the stream.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.input.capacity() == 0 {
-            ready!(self.stream.poll_read_ready(cx))?; // An idle connection holds no buffer.
-        }
-        let missing = self.session.frame_size(&self.input).saturating_sub(self.input.len());
-        self.input.reserve(missing.min(self.input.len()).max(self.read_bytes));
-        let size = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
-        if size >= self.read_bytes {
-            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
-        }
-        self.clock.active = Instant::now();
-        Poll::Ready(Ok(size))
+    /// Ready with the number of bytes read into the thread's buffer; zero at the end of the stream.
+    fn poll_read_lent(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(input);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
     }
 
-    /// Ready when the connection must end for what has not come. The timer is moved only when it
-    /// would fire too late; when it fires too early it is armed again.
-    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    /// Ready with the number of bytes added to `input`; zero at the end of the stream. Room for the
+    /// rest of a frame doubles as its bytes come, so that a header alone makes the server hold
+    /// nothing.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let missing = self.session.frame_size(&self.input).saturating_sub(self.input.len());
+        self.input.reserve(missing.min(self.input.len()).max(READ_BYTES_MIN));
+        pin!(self.stream.read_buf(&mut self.input)).poll(cx)
+    }
+
+    /// Ready when the connection must end for what has not come.
+    fn poll_time(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<End> {
         loop {
-            let due = self.next_due();
-            if due.0 < self.timer.deadline() {
-                self.timer.as_mut().reset(due.0);
-            }
-            ready!(self.timer.as_mut().poll(cx));
-            if due.0 > Instant::now() {
-                self.timer.as_mut().reset(due.0);
-                continue;
-            }
-            match due.1 {
+            let Self { config, clock, session, input, .. } = self;
+            let holdings = Holdings {
+                is_open: session.is_open(),
+                unsent: !session.out.is_empty(),
+                input: !input.is_empty(),
+                waits: session.waits(),
+                memory: input.capacity() > 0 || session.holds_memory(),
+            };
+            match ready!(self.timer.poll(cx, clock.next_due(config, holdings, now), now)) {
                 Due::Hello => return Poll::Ready(End::Late(self.config.hello_timeout)),
                 Due::Frame => return Poll::Ready(End::Late(self.config.frame_timeout)),
                 Due::Write => return Poll::Ready(End::Slow),
                 Due::Idle => return Poll::Ready(End::Idle),
                 Due::Buffers => {
                     self.input = BytesMut::new();
-                    self.read_bytes = READ_BYTES_MIN;
                     self.session.release_memory();
                 }
-                Due::Nothing => self.timer.as_mut().reset(due.0 + FAR),
+                Due::Nothing => {}
             }
         }
-    }
-
-    /// The next time-out, and what it means.
-    fn next_due(&self) -> (Instant, Due) {
-        let Self { config, clock, session, .. } = self;
-        let idle = session.out.is_empty() && self.input.is_empty();
-        let hello = (!session.is_open()).then(|| (clock.opened + config.hello_timeout, Due::Hello));
-        let frame = clock.half_frame.map(|since| (since + config.frame_timeout, Due::Frame));
-        let write =
-            (!session.out.is_empty()).then(|| (clock.unsent + config.write_timeout, Due::Write));
-        let silent = (idle && !session.waits() && !config.idle_timeout.is_zero())
-            .then(|| (clock.active + config.idle_timeout, Due::Idle));
-        let holds_memory = self.input.capacity() > 0 || session.holds_memory();
-        let buffers = (idle && holds_memory).then(|| (clock.active + BUFFERS_KEPT, Due::Buffers));
-        [hello, frame, write, silent, buffers]
-            .into_iter()
-            .flatten()
-            .min_by_key(|&(at, _)| at)
-            .unwrap_or((Instant::now() + FAR, Due::Nothing))
     }
 
     /// Answers what has arrived, then gives every wait up (S17).
@@ -281,7 +288,7 @@ impl Connection {
         tokio::task::yield_now().await;
         for _ in 0..READS_WHILE_DRAINING_MAX {
             loop {
-                match self.turn() {
+                match self.turn(Instant::now()) {
                     Stop::Fatal => return End::Fault,
                     Stop::NeedMore => break,
                     Stop::NoRoom => {}
@@ -314,7 +321,7 @@ impl Connection {
         self.clock.unsent = Instant::now();
         loop {
             let until = self.clock.unsent + self.config.write_timeout;
-            let written = std::future::poll_fn(|cx| self.poll_write(cx));
+            let written = std::future::poll_fn(|cx| self.poll_write(cx, Instant::now()));
             match timeout_at(until, written).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => return Err(End::Failed(error)),
@@ -356,19 +363,6 @@ impl Connection {
     }
 }
 
-/// Longest that a timer with nothing to wait for sleeps.
-const FAR: Duration = Duration::from_secs(24 * 3_600);
-
-#[derive(Clone, Copy, Debug)]
-enum Due {
-    Hello,
-    Frame,
-    Write,
-    Idle,
-    Buffers,
-    Nothing,
-}
-
 /// Closes the sending side and drops what still comes, until the peer closes too or `limit`.
 pub(crate) async fn linger(stream: &mut Stream, limit: Duration) {
     let dropped = async {
@@ -389,6 +383,7 @@ mod tests {
     use tokio::net::UnixStream;
 
     use super::*;
+    use crate::lent::INPUT_BYTES;
 
     fn connection(socket: UnixStream, config: &ServerConfig) -> Connection {
         let store =
@@ -431,15 +426,18 @@ mod tests {
         });
         let mut most = 0;
         let end = loop {
-            assert_ne!(connection.turn(), Stop::Fatal);
-            most = most.max(connection.input.len());
-            if let Err(end) = std::future::poll_fn(|cx| connection.step(cx)).await {
-                break end;
+            let polled = std::future::poll_fn(|cx| {
+                most = most.max(connection.input.len());
+                connection.poll_turns(cx)
+            });
+            match polled.await {
+                Err(end) => break end,
+                Ok(pause) => assert_eq!(pause, Pause::Busy),
             }
         };
         assert!(matches!(end, End::Closed), "{end:?}");
         // A buffer that grows may take in more than the room that was asked for.
-        assert!(most <= 4 * READ_BYTES_MAX, "{most} bytes of requests were held");
+        assert!(most <= 4 * INPUT_BYTES, "{most} bytes of requests were held");
         asking.await.expect("asked");
         connection.close(end).await;
         drop(connection);

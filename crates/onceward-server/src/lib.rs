@@ -35,7 +35,9 @@
 
 mod config;
 mod connection;
+mod deadlines;
 mod error;
+mod lent;
 mod listeners;
 mod mailbox;
 mod outbox;

@@ -9,6 +9,10 @@ use std::task::{Context, Poll, Wake, Waker};
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     inner: Mutex<Inner>,
+    /// Whether `inner.ended` has any, so that a connection need not lock to learn that it has none.
+    has_ended: AtomicBool,
+    /// Whether `inner.task` is there: whatever comes next calls it.
+    listening: AtomicBool,
     draining: AtomicBool,
 }
 
@@ -34,10 +38,15 @@ impl Mailbox {
     /// Asks the connection to answer what it has and to close (S17).
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        let task = self.lock().task.take();
+        let task = self.take_task(&mut self.lock());
         if let Some(task) = task {
             task.wake();
         }
+    }
+
+    fn take_task(&self, inner: &mut Inner) -> Option<Waker> {
+        self.listening.store(false, Ordering::Relaxed);
+        inner.task.take()
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -47,11 +56,25 @@ impl Mailbox {
     /// Takes everything that came, into the empty `ended`.
     pub(crate) fn take(&self, ended: &mut VecDeque<u32>) {
         debug_assert!(ended.is_empty());
-        std::mem::swap(&mut self.lock().ended, ended);
+        let mut inner = self.lock();
+        self.has_ended.store(false, Ordering::Relaxed);
+        std::mem::swap(&mut inner.ended, ended);
     }
 
-    /// Ready when a wait has ended or the server drains.
+    /// Whether [`Mailbox::take`] would find any.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+
+    /// Ready when a wait has ended or the server drains. Called by one task; while
+    /// that is to be called already, no lock is taken.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has_ended() || self.is_draining() {
+            return Poll::Ready(());
+        }
+        if self.listening.load(Ordering::Acquire) {
+            return Poll::Pending; // What has come since calls the task.
+        }
         let mut inner = self.lock();
         if !inner.ended.is_empty() || self.is_draining() {
             return Poll::Ready(());
@@ -60,6 +83,7 @@ impl Mailbox {
             Some(task) => task.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
+        self.listening.store(true, Ordering::Release);
         Poll::Pending
     }
 }
@@ -79,7 +103,8 @@ impl Wake for WaitWaker {
         let task = {
             let mut inner = self.mailbox.lock();
             inner.ended.push_back(self.number);
-            inner.task.take()
+            self.mailbox.has_ended.store(true, Ordering::Release);
+            self.mailbox.take_task(&mut inner)
         };
         if let Some(task) = task {
             task.wake();

@@ -19,6 +19,20 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// Takes a buffer to encode into, unless it has one. Given back by [`Outbox::give_back`].
+    pub(crate) fn lend(&mut self, buffer: &mut Vec<u8>) {
+        if self.bytes.capacity() == 0 {
+            std::mem::swap(&mut self.bytes, buffer);
+        }
+    }
+
+    /// Gives the buffer to whoever has none, once all has left: then nothing is held.
+    pub(crate) fn give_back(&mut self, buffer: &mut Vec<u8>) {
+        if self.is_empty() && buffer.capacity() == 0 {
+            std::mem::swap(&mut self.bytes, buffer);
+        }
+    }
+
     /// Where a reply is encoded.
     pub(crate) fn encode_into(&mut self) -> &mut Vec<u8> {
         &mut self.bytes

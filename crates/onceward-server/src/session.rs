@@ -5,7 +5,7 @@ use std::task::{Poll, Waker};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use onceward::{Answer, Store, StoreError, Waitable};
-use onceward_core::{Begin, Get, Millis, Namespace, Position, ScopedKey};
+use onceward_core::{Begin, Get, Millis, Namespace, NamespaceBuf, Position, ScopedKey};
 use onceward_proto::{
     ErrorReply, Greeting, Hello, Incoming, Negotiated, Opcode, Rejection, ReplyEncoder, Request,
     Rights, ServerConn, ServerLimits,
@@ -37,7 +37,7 @@ pub(crate) struct Session {
     config: ServerConfig,
     conn: ServerConn,
     /// The one namespace, checked; `None` before HELLO.
-    namespace: Option<Box<str>>,
+    namespace: Option<NamespaceBuf>,
     rights: Rights,
     pub(crate) out: Outbox,
     waits: Waits,
@@ -109,7 +109,7 @@ impl Session {
 
     fn welcome(&mut self, hello: &Hello<'_>, negotiated: Negotiated) {
         self.tally.request();
-        self.namespace = Some(hello.namespace.as_str().into());
+        self.namespace = Some(hello.namespace.into());
         // Nothing checks credentials yet: whoever reaches a listener may do everything.
         self.rights = Rights::ALL;
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -135,9 +135,8 @@ impl Session {
             return self.error(opcode, correlation, &error);
         }
         let name = self.namespace.take();
-        // Checked by HELLO, which comes before every request.
-        let namespace = name.as_deref().and_then(|name| Namespace::new(name).ok());
-        let namespace = namespace.unwrap_or(Namespace::DEFAULT);
+        // HELLO comes before every request.
+        let namespace = name.as_ref().map_or(Namespace::DEFAULT, NamespaceBuf::as_namespace);
         let Self { store, out, .. } = self;
         let answered = match request {
             Request::Ping { echo } => {
@@ -262,7 +261,12 @@ impl Session {
     }
 
     /// Answers waits that have ended, while there is room for replies.
+    ///
+    /// Connections that wait for nothing, and waits that go on, cost a look at a flag.
     pub(crate) fn answer_ended(&mut self) {
+        if !self.waits.may_have_ended() {
+            return;
+        }
         while self.has_room() {
             let (replies, sees_fences) = (self.conn.replies(), self.sees_fences());
             let Some((place, wait, waker)) = self.waits.next_ended() else { return };

@@ -31,16 +31,6 @@ impl fmt::Display for Peer {
     }
 }
 
-impl Stream {
-    /// Whether there may be something to read, asked without a buffer to read it into.
-    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => stream.poll_read_ready(cx),
-            Self::Unix(stream) => stream.poll_read_ready(cx),
-        }
-    }
-}
-
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

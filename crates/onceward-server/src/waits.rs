@@ -88,6 +88,11 @@ impl Waits {
         self.places[number as usize].wait = Some(wait);
     }
 
+    /// Whether [`Waits::next_ended`] may find one.
+    pub(crate) fn may_have_ended(&self) -> bool {
+        !self.ended.is_empty() || self.mailbox.has_ended()
+    }
+
     /// The next wait that may have an answer, with its place and waker.
     pub(crate) fn next_ended(&mut self) -> Option<(u32, &mut Wait, &Waker)> {
         loop {
