@@ -5,6 +5,7 @@ mod descriptors;
 mod limit_arguments;
 mod memory;
 mod namespace_arguments;
+mod network_arguments;
 mod script;
 mod signals;
 
@@ -20,7 +21,7 @@ use onceward::{
     BootClock, Clock, Limits, MEMORY_BYTES_MIN, NamespaceConfig, StartError, Store, StoreConfig,
 };
 use onceward_server::{Listeners, ServeError, ServerConfig};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -30,6 +31,7 @@ use crate::render;
 use crate::serve::clock::ScriptedClock;
 use crate::serve::limit_arguments::LimitArguments;
 pub(crate) use crate::serve::namespace_arguments::NamespaceArguments;
+use crate::serve::network_arguments::NetworkArguments;
 use crate::serve::signals::Signals;
 
 const LISTEN_DEFAULT: SocketAddr =
@@ -96,15 +98,8 @@ pub(crate) struct ServeArguments {
         default_value = "10s"
     )]
     grace: Duration,
-    /// Threads that serve connections; one is cheapest per request
-    #[arg(
-        long,
-        env = "ONCEWARD_THREADS",
-        value_name = "N",
-        value_parser = clap::value_parser!(u16).range(1..=1024),
-        default_value_t = 1
-    )]
-    threads: u16,
+    #[command(flatten, next_help_heading = "Network")]
+    network: NetworkArguments,
     #[command(flatten, next_help_heading = "Limits")]
     limits: LimitArguments,
     /// For conformance runs of client authors only, never in production: the store's clock stands
@@ -167,7 +162,7 @@ impl ServeArguments {
         let server = ServerConfig {
             insecure_no_auth: self.insecure_no_auth,
             grace: self.grace,
-            ..self.limits.server(&limits)
+            ..self.network.server(self.limits.server(&limits))
         };
         failures.extend(server.faults().into_iter().map(refused));
         if failures.is_empty() { Ok(Plan { listen, store, server }) } else { Err(failures) }
@@ -222,19 +217,8 @@ impl ServeArguments {
                 doubts.push(("unix", format!("there is no folder {folder} on this machine yet")));
             }
         }
-        let processors = std::thread::available_parallelism().map_or(usize::MAX, usize::from);
-        if usize::from(self.threads) > processors {
-            let threads = self.threads;
-            doubts.push(("threads", format!("{threads} threads share {processors} processors")));
-        }
+        doubts.extend(self.network.doubt());
         doubts
-    }
-
-    fn runtime(&self) -> std::io::Result<Runtime> {
-        if self.threads == 1 {
-            return Builder::new_current_thread().enable_all().build();
-        }
-        Builder::new_multi_thread().worker_threads(self.threads.into()).enable_all().build()
     }
 }
 
@@ -271,7 +255,9 @@ fn not_started(error: StartError) -> Failure {
 
 fn refused(error: ServeError) -> Failure {
     let exit = match &error {
-        ServeError::Listen { .. } | ServeError::InUse { .. } => Exit::Failure,
+        ServeError::Listen { .. } | ServeError::InUse { .. } | ServeError::Threads { .. } => {
+            Exit::Failure
+        }
         _ => Exit::BadInput,
     };
     let field = match &error {
@@ -294,7 +280,7 @@ fn refused(error: ServeError) -> Failure {
 
 /// Whether the server counts this setting in milliseconds.
 fn is_time(setting: &str) -> bool {
-    setting.ends_with("_timeout") || matches!(setting, "grace" | "linger")
+    setting.ends_with("_timeout") || matches!(setting, "grace" | "linger" | "tcp_keepalive")
 }
 
 /// Serves until a signal, or with `--test-clock` until stdin ends.
@@ -314,7 +300,9 @@ pub(crate) fn run(plan: Plan, arguments: &ServeArguments, json: bool) -> Result<
     let failed = |what: &str, error: std::io::Error| {
         Failure::new(Exit::Failure, format!("{what} failed: {error}"))
     };
-    let runtime = arguments.runtime().map_err(|error| failed("starting the runtime", error))?;
+    // Accepts and ticks; connections are served on threads of the server's own.
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| failed("starting the runtime", error))?;
     let listeners = Listeners::bind(&listen, &arguments.unix, &server).map_err(refused)?;
     let addresses = addresses(&listeners);
     let report = runtime.block_on(async {

@@ -12,6 +12,12 @@ pub const CONNECTIONS_MAX_CEILING: usize = 1_000_000;
 pub const IN_FLIGHT_MAX_CEILING: u32 = 65_536;
 /// Most unsent bytes per connection that may be configured.
 pub const UNSENT_BYTES_MAX_CEILING: usize = 64 * 1024 * 1024;
+/// Most threads that may be configured.
+pub const THREADS_CEILING: usize = 1_024;
+/// Most connections that may be configured to wait for being accepted.
+pub const BACKLOG_CEILING: u32 = 65_535;
+/// Largest socket buffer that may be configured.
+pub const SOCKET_BUFFER_BYTES_CEILING: usize = 64 * 1024 * 1024;
 /// Longest time-out that may be configured.
 pub const TIMEOUT_CEILING: Duration = Duration::from_secs(24 * 3_600);
 
@@ -23,6 +29,26 @@ pub struct ServerConfig {
     /// refused at start. Credentials are taken and not looked at until there is something to
     /// check them with.
     pub insecure_no_auth: bool,
+    /// Threads that serve connections, each with a single-threaded runtime of its own, to which
+    /// connections are given in turn. Zero: none; connections are tasks of the runtime that calls
+    /// [`run`](crate::run), which suits tests and a service that serves besides. Default 0.
+    pub threads: usize,
+    /// Keep each thread on one processor of those that the process may use, in order, starting
+    /// over when there are more threads. For machines that do nothing else. Linux; elsewhere it
+    /// warns. Default no.
+    pub pin_threads: bool,
+    /// Connections that may wait to be accepted; the system may cut it. Over: the system lets the
+    /// peer try again. Default 4,096.
+    pub backlog: u32,
+    /// Silence on a TCP connection after which the system asks whether the peer is still there,
+    /// and how often it then asks again; a peer that is gone so gives its connection back. Zero:
+    /// never. Default 1 min.
+    pub tcp_keepalive: Duration,
+    /// The system's receive buffer for each TCP connection, in bytes; 0 leaves it to the system,
+    /// which grows it as needed. Default 0.
+    pub receive_buffer_bytes: usize,
+    /// Likewise the send buffer. Default 0.
+    pub send_buffer_bytes: usize,
     /// Longest body of a frame, in bytes; over: an error, then the connection closes. A store that
     /// keeps larger results than the default needs a larger frame. Default 1 MiB + 64 KiB.
     pub body_bytes_max: u32,
@@ -61,6 +87,12 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             insecure_no_auth: false,
+            threads: 0,
+            pin_threads: false,
+            backlog: 4_096,
+            tcp_keepalive: Duration::from_secs(60),
+            receive_buffer_bytes: 0,
+            send_buffer_bytes: 0,
             body_bytes_max: BODY_BYTES_MAX_DEFAULT,
             connections_max: 16_384,
             in_flight_max: 16_384,
@@ -88,7 +120,12 @@ impl ServerConfig {
     #[must_use]
     pub fn faults(&self) -> Vec<ServeError> {
         let mut faults = Vec::new();
+        let buffer_max = SOCKET_BUFFER_BYTES_CEILING as u64;
         let sizes = [
+            ("threads", self.threads as u64, 0, THREADS_CEILING as u64),
+            ("backlog", u64::from(self.backlog), 1, u64::from(BACKLOG_CEILING)),
+            ("receive_buffer_bytes", self.receive_buffer_bytes as u64, 0, buffer_max),
+            ("send_buffer_bytes", self.send_buffer_bytes as u64, 0, buffer_max),
             (
                 "body_bytes_max",
                 u64::from(self.body_bytes_max),
@@ -109,6 +146,7 @@ impl ServerConfig {
             ("frame_timeout", self.frame_timeout, 1),
             ("write_timeout", self.write_timeout, 1),
             ("idle_timeout", self.idle_timeout, 0),
+            ("tcp_keepalive", self.tcp_keepalive, 0),
             ("linger", self.linger, 0),
             ("grace", self.grace, 0),
         ];

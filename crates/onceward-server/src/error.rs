@@ -43,6 +43,11 @@ pub enum ServeError {
         /// What it said.
         why: io::Error,
     },
+    /// The operating system refused a thread, or what a thread needs.
+    Threads {
+        /// What it said.
+        why: io::Error,
+    },
 }
 
 impl ServeError {
@@ -72,6 +77,7 @@ impl fmt::Display for ServeError {
                 "{} exists and is no socket: remove it yourself, or choose another path",
                 path.display()
             ),
+            Self::Threads { why } => write!(f, "cannot start the threads that serve: {why}"),
             Self::Listen { at, why } => write!(f, "cannot listen on {at}: {why}"),
         }
     }
@@ -80,7 +86,7 @@ impl fmt::Display for ServeError {
 impl std::error::Error for ServeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Listen { why, .. } => Some(why),
+            Self::Listen { why, .. } | Self::Threads { why } => Some(why),
             _ => None,
         }
     }

@@ -26,9 +26,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! One task per connection; the store never blocks it. Requests are judged in the order in which
-//! they arrive, replies are encoded straight from the store's memory into the send buffer, and
-//! waits are answered by push (S10). What is limited, and what happens there, is told by
+//! One task per connection, on one of the threads that [`ServerConfig::threads`] asks for, each with
+//! a runtime of its own; the store is called directly and never blocks it. Requests are judged in
+//! the order in which they arrive, all whole ones of a wake-up before their replies leave in one
+//! write, and waits are answered by push (S10). What is limited, and what happens there, is told by
 //! [`ServerConfig`]. There is no authentication yet: addresses beyond loopback are refused unless
 //! the configuration insists.
 #![forbid(unsafe_code)]
@@ -48,10 +49,11 @@ mod stream;
 mod ticking;
 mod unix_path;
 mod waits;
+mod workers;
 
 pub use config::{
-    CONNECTIONS_MAX_CEILING, IN_FLIGHT_MAX_CEILING, ServerConfig, TIMEOUT_CEILING,
-    UNSENT_BYTES_MAX_CEILING,
+    BACKLOG_CEILING, CONNECTIONS_MAX_CEILING, IN_FLIGHT_MAX_CEILING, SOCKET_BUFFER_BYTES_CEILING,
+    ServerConfig, THREADS_CEILING, TIMEOUT_CEILING, UNSENT_BYTES_MAX_CEILING,
 };
 pub use error::ServeError;
 pub use listeners::Listeners;

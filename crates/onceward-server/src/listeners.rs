@@ -3,15 +3,13 @@
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use crate::config::ServerConfig;
 use crate::error::ServeError;
 use crate::unix_path::{self, BoundPath};
-
-/// Connections that may wait to be accepted; the system may cut it.
-pub(crate) const BACKLOG: i32 = 4_096;
 
 /// Bound listeners, TCP and Unix. Bind to port 0 and ask [`Listeners::tcp_addresses`] for a port
 /// that nobody else has. Needs no runtime.
@@ -40,17 +38,20 @@ impl Listeners {
         tcp.iter().try_for_each(|&address| check_reach(address, config))?;
         let mut bound = Self::default();
         for &address in tcp {
-            bound.tcp.push(bind_tcp(address).map_err(|why| ServeError::listen(address, why))?);
+            bound
+                .tcp
+                .push(bind_tcp(address, config).map_err(|why| ServeError::listen(address, why))?);
         }
         for path in unix {
-            let (listener, path) = unix_path::bind(path)?;
+            let (listener, path) = unix_path::bind(path, config.backlog)?;
             bound.unix.push(listener);
             bound.paths.push(path);
         }
         Ok(bound)
     }
 
-    /// Takes listeners that somebody else bound. Files of Unix sockets stay that one's to remove.
+    /// Takes listeners that somebody else bound; TCP ones get the configured socket options, but the
+    /// backlog that they have. Files of Unix sockets stay that one's to remove.
     #[must_use]
     pub fn from_std(tcp: Vec<TcpListener>, unix: Vec<UnixListener>) -> Self {
         Self { tcp, unix, paths: Vec::new() }
@@ -86,11 +87,33 @@ fn check_reach(address: SocketAddr, config: &ServerConfig) -> Result<(), ServeEr
     Err(ServeError::NotLoopback { address })
 }
 
-fn bind_tcp(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr, config: &ServerConfig) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted server takes its port back while old connections linger in TIME_WAIT.
     socket.set_reuse_address(true)?;
+    set_options(&socket, config)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(i32::try_from(config.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
+}
+
+/// Longest silence that Linux takes before it asks the peer.
+const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
+
+/// What the connections of a listener start with.
+pub(crate) fn set_options(socket: &Socket, config: &ServerConfig) -> std::io::Result<()> {
+    // Replies are small and one must not wait for another's acknowledgement.
+    socket.set_tcp_nodelay(true)?;
+    if !config.tcp_keepalive.is_zero() {
+        let silence = config.tcp_keepalive.clamp(Duration::from_secs(1), KEEPALIVE_MAX);
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence).with_interval(silence))?;
+    }
+    // Before the socket listens: the window that a peer is offered is settled then.
+    if config.receive_buffer_bytes > 0 {
+        socket.set_recv_buffer_size(config.receive_buffer_bytes)?;
+    }
+    if config.send_buffer_bytes > 0 {
+        socket.set_send_buffer_size(config.send_buffer_bytes)?;
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use onceward::Store;
 use onceward_proto::{ErrorReply, frame};
+use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
@@ -19,12 +20,13 @@ use tracing::{debug, info, warn};
 use crate::config::ServerConfig;
 use crate::connection::{Connection, linger};
 use crate::error::ServeError;
-use crate::listeners::Listeners;
+use crate::listeners::{Listeners, set_options};
 use crate::mailbox::Mailbox;
 use crate::report::{Report, Totals};
 use crate::session::Session;
 use crate::stream::{Peer, Stream};
 use crate::ticking;
+use crate::workers::{Turns, Workers};
 
 /// Pause after the system had no descriptor or memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -35,7 +37,8 @@ const REFUSALS_MAX: usize = 256;
 
 /// Serves `store` until `shutdown` is ready, then drains: stops accepting, answers what was
 /// received, gives waits up with Unavailable, and closes the store (S17). Runs the store's
-/// [`Store::tick`]; nobody else needs to. Works on either tokio runtime.
+/// [`Store::tick`]; nobody else needs to. Works on either tokio runtime: accepts and ticks on it, and
+/// serves connections on the threads of [`ServerConfig::threads`], or on it, too, if that is zero.
 ///
 /// Dropping the future ends every connection at once, unanswered.
 ///
@@ -50,6 +53,8 @@ pub async fn run(
     config.check()?;
     listeners.check(&config)?;
     let Listeners { tcp, unix, paths } = listeners;
+    let (workers, turns) = Workers::start(config.threads, config.pin_threads)
+        .map_err(|why| ServeError::Threads { why })?;
     let server = Arc::new(Server {
         store: store.clone(),
         config,
@@ -57,13 +62,14 @@ pub async fn run(
         open: Mutex::default(),
         refusals: AtomicUsize::new(0),
         tasks: TaskTracker::new(),
+        turns,
     });
     let _cut = CutOnDrop(Arc::clone(&server));
     let stop = CancellationToken::new();
     let mut accepting = JoinSet::new();
     for listener in tcp {
         let at = listener.local_addr().map_or_else(|_| "TCP".to_owned(), |at| at.to_string());
-        let listener = tokio_tcp(listener).map_err(|why| ServeError::listen(at, why))?;
+        let listener = tokio_tcp(listener, &config).map_err(|why| ServeError::listen(at, why))?;
         accepting.spawn(accept(Arc::clone(&server), Listener::Tcp(listener), stop.clone()));
     }
     for listener in unix {
@@ -86,13 +92,17 @@ pub async fn run(
         // They end as soon as they run; those that are only being turned away may be left.
         let _ = timeout(CUT_WAIT, server.tasks.wait()).await;
     }
+    if timeout(CUT_WAIT, workers.end()).await.is_err() {
+        warn!("a thread does not end: it is left");
+    }
     // Last, so that what was received is judged and not turned away.
     store.close();
     drop(paths);
     Ok(server.totals.report())
 }
 
-fn tokio_tcp(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+fn tokio_tcp(listener: std::net::TcpListener, config: &ServerConfig) -> io::Result<TcpListener> {
+    set_options(&SockRef::from(&listener), config)?;
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
 }
@@ -110,6 +120,7 @@ struct Server {
     /// Connections being turned away.
     refusals: AtomicUsize,
     tasks: TaskTracker,
+    turns: Turns,
 }
 
 /// The connections there are.
@@ -138,13 +149,20 @@ impl Server {
         let Some(place) = self.place() else { return self.turn_away(stream) };
         self.totals.connections.fetch_add(1, Relaxed);
         let (number, mailbox) = (place.number, Arc::clone(&place.mailbox));
-        let totals = Arc::clone(&self.totals);
-        let session = Session::new(&self.store, &self.config, Arc::clone(&mailbox), totals);
-        let connection = Connection::new(stream, peer, session, mailbox, &self.config);
-        let task = self.tasks.spawn(async move {
+        let (server, totals) = (Arc::clone(self), Arc::clone(&self.totals));
+        let serving = async move {
+            // Here, because a socket and a timer belong to the thread that made them.
+            let stream = match stream.moved() {
+                Ok(stream) => stream,
+                Err(error) => return debug!(%peer, %error, "the socket failed"),
+            };
+            let session = Session::new(&server.store, &server.config, Arc::clone(&mailbox), totals);
+            let connection = Connection::new(stream, peer, session, mailbox, &server.config);
+            drop(server);
             connection.run().await;
             drop(place);
-        });
+        };
+        let task = self.tasks.spawn_on(serving, self.turns.next());
         let cut = {
             let mut open = self.open();
             if let Some(handle) = open.connections.get_mut(&number) {
@@ -240,7 +258,8 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // Replies are small and one must not wait for another's acknowledgement.
+                // Where it is not taken from the listener.
+                #[cfg(not(target_os = "linux"))]
                 stream.set_nodelay(true)?;
                 Ok((Stream::Tcp(stream), Peer::Tcp(peer)))
             }

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::error::ServeError;
-use crate::listeners::BACKLOG;
 
 /// Only the server's own user may connect: the file is all the authentication there is.
 const MODE: u32 = 0o600;
@@ -35,10 +34,10 @@ impl Drop for BoundPath {
 }
 
 /// Listens on `path`.
-pub(crate) fn bind(path: &Path) -> Result<(UnixListener, BoundPath), ServeError> {
+pub(crate) fn bind(path: &Path, backlog: u32) -> Result<(UnixListener, BoundPath), ServeError> {
     remove_stale(path)?;
     let failed = |why| ServeError::listen(path.display(), why);
-    let listener = listen(path).map_err(failed)?;
+    let listener = listen(path, backlog).map_err(failed)?;
     let found = fs::symlink_metadata(path).map_err(failed)?;
     let bound = BoundPath { path: path.to_owned(), device: found.dev(), inode: found.ino() };
     Ok((listener, bound))
@@ -74,7 +73,7 @@ fn connect(path: &Path) -> io::Result<()> {
     socket.connect(&SockAddr::unix(path)?)
 }
 
-fn listen(path: &Path) -> io::Result<UnixListener> {
+fn listen(path: &Path, backlog: u32) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // Set on the socket before it has a file, Linux makes the file with this mode: no moment
     // passes in which others may connect. Elsewhere the mode is set below.
@@ -83,6 +82,6 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     let socket = Socket::from(OwnedFd::from(file));
     socket.bind(&SockAddr::unix(path)?)?;
     fs::set_permissions(path, Permissions::from_mode(MODE))?;
-    socket.listen(BACKLOG)?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(UnixListener::from(OwnedFd::from(socket)))
 }

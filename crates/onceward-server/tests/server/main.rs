@@ -9,4 +9,5 @@ mod peer;
 mod requests;
 mod running;
 mod shutdown;
+mod threads;
 mod waiting;

@@ -46,6 +46,10 @@ impl Running {
 
     fn of(config: ServerConfig, unix: &[PathBuf], clock: Arc<dyn Clock>) -> Self {
         crate::logs::of_this_process();
+        // Every test must hold of threads of the server's own as of the runtime that calls.
+        let threads = std::env::var("ONCEWARD_SERVER_THREADS").ok();
+        let threads = threads.map(|threads| threads.parse().expect("a number of threads"));
+        let config = ServerConfig { threads: threads.unwrap_or(config.threads), ..config };
         let store = Store::new(StoreConfig::default(), clock).expect("a store");
         let any_port = "127.0.0.1:0".parse().expect("an address");
         let listeners = Listeners::bind(&[any_port], unix, &config).expect("listeners");
