@@ -12,7 +12,7 @@ use crate::quantity::{duration, size};
 #[derive(Args, Debug)]
 #[group(skip)]
 pub(crate) struct NetworkArguments {
-    /// Threads that serve connections, each with its own connections [default: one per processor]
+    /// Threads that serve connections, each with its own connections [default: 1 per processor]
     #[arg(
         long,
         env = "ONCEWARD_THREADS",
