@@ -43,8 +43,17 @@ fn the_default_file_is_judged_good_and_changes_nothing() {
         answer["settings"].as_array().expect("a list").clone()
     };
     // Options whose default depends on the machine or on other options.
-    let without_default =
-        ["url", "credential-file", "log", "listen", "unix", "result-hint", "memory", "max-entries"];
+    let without_default = [
+        "url",
+        "credential-file",
+        "log",
+        "listen",
+        "unix",
+        "result-hint",
+        "memory",
+        "max-entries",
+        "threads",
+    ];
     let mut compared = 0;
     for (set, unset) in effective(in_force.name()).iter().zip(effective("")) {
         let name = set["name"].as_str().expect("a text");
