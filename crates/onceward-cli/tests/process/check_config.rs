@@ -53,6 +53,8 @@ fn the_default_file_is_judged_good_and_changes_nothing() {
         "memory",
         "max-entries",
         "threads",
+        "receive-buffer-bytes",
+        "send-buffer-bytes",
     ];
     let mut compared = 0;
     for (set, unset) in effective(in_force.name()).iter().zip(effective("")) {
