@@ -31,6 +31,37 @@ impl Digest {
         Ok(Self { bytes, size: got as u8 })
     }
 
+    /// Takes a digest of `size` bytes that stands at the front of zeros, as [`Digest::padded`]
+    /// gives it: without the copy that [`Digest::new`] makes.
+    ///
+    /// # Errors
+    /// [`BadInput::DigestLength`] unless `size` is 16 to 32 and all bytes from there on are zero.
+    #[inline]
+    pub fn from_padded(
+        bytes: [u8; limits::DIGEST_BYTES_MAX],
+        size: usize,
+    ) -> Result<Self, BadInput> {
+        let sizes = limits::DIGEST_BYTES_MIN..=limits::DIGEST_BYTES_MAX;
+        if !sizes.contains(&size) || bytes[size..].iter().any(|&byte| byte != 0) {
+            return Err(BadInput::DigestLength { got: size });
+        }
+        Ok(Self { bytes, size: size as u8 })
+    }
+
+    /// The digest's bytes, and zeros up to the longest digest's size.
+    #[must_use]
+    #[inline]
+    pub const fn padded(&self) -> &[u8; limits::DIGEST_BYTES_MAX] {
+        &self.bytes
+    }
+
+    /// How many bytes the digest has.
+    #[must_use]
+    #[inline]
+    pub const fn size(&self) -> usize {
+        self.size as usize
+    }
+
     /// The digest's 16 to 32 bytes.
     #[must_use]
     #[inline]
@@ -124,6 +155,8 @@ mod tests {
             let digest = Digest::new(&[0xa5; 32][..size]).unwrap();
             assert_eq!(digest.as_bytes().len(), size);
             assert_eq!(digest.to_string().parse(), Ok(digest));
+            assert_eq!(Digest::from_padded(*digest.padded(), digest.size()), Ok(digest));
+            assert!(Digest::from_padded([1; 32], size).is_ok() == (size == 32), "not padded");
         }
         assert_eq!("xy".repeat(16).parse::<Digest>(), Err(BadInput::DigestText));
         let odd = "ab".repeat(16) + "c";

@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::atomic::AtomicU64;
+use super::head::Head;
 use super::mapping::Mapping;
 use super::segment::Segment;
 use super::stack::{Links, Stack};
@@ -202,21 +203,23 @@ impl Arena {
     }
 
     /// Fetches a block's first lines: two of a reservation, or as many as a record with a result
-    /// of 512 bytes has. Their values are not waited for, so their misses overlap.
+    /// of 512 bytes has. Nobody waits for them, so their misses overlap.
     #[inline]
     pub(crate) fn fetch(&self, location: u64) {
-        const WORDS_PER_LINE: usize = 8;
         const LINES: usize = 10;
         let lines = match self.area(self.segment_of(location)) {
             Area::Slab => 2,
             Area::Ordinary | Area::Huge => LINES,
         };
-        let first = location as usize - self.geometry.segment_words;
-        for line in 0..lines {
-            if let Some(word) = self.mapping.words().get(first + line * WORDS_PER_LINE) {
-                std::hint::black_box(word.load(Relaxed));
-            }
-        }
+        self.mapping.prefetch(location as usize - self.geometry.segment_words, lines);
+    }
+
+    /// A published block: its head, and all its words.
+    #[inline]
+    pub(crate) fn block(&self, location: u64) -> (Head, &[AtomicU64]) {
+        let words = &self.mapping.words()[location as usize - self.geometry.segment_words..];
+        let head = Head(words[0].load(Relaxed));
+        (head, &words[..head.words()])
     }
 
     /// `count` words from a location on.

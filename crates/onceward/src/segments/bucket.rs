@@ -95,6 +95,15 @@ impl Buckets {
 }
 
 impl Buckets {
+    /// Has a bucket fetched.
+    #[inline]
+    pub(crate) fn prefetch(&self, at: usize) {
+        #[cfg(not(plain))]
+        self.mapping.prefetch(8 * at, 1);
+        #[cfg(plain)]
+        std::hint::black_box(self.get(at).header());
+    }
+
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.all().len()

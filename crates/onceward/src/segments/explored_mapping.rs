@@ -18,6 +18,9 @@ impl Mapping {
         &self.0
     }
 
+    /// Nothing is fetched in a model.
+    pub(crate) fn prefetch(&self, _: usize, _: usize) {}
+
     pub(crate) fn release(&self, bytes: Range<usize>) {
         let words = &self.0[bytes.start / WORD..bytes.end / WORD];
         words.iter().for_each(|word| word.store(0, Relaxed));

@@ -74,7 +74,7 @@ impl Head {
         let code = match fingerprint {
             Fingerprint::None => FINGERPRINT_NONE,
             Fingerprint::Later => FINGERPRINT_LATER,
-            Fingerprint::Digest(digest) => digest.as_bytes().len() as u64,
+            Fingerprint::Digest(digest) => digest.size() as u64,
         };
         Self(self.0 | code << FINGERPRINT | u64::from(shape.0) << SHAPE)
     }
@@ -159,8 +159,7 @@ impl Head {
             }
         }
         // Written from a digest, so its size is one.
-        let digest = bytes.get(..size).and_then(|bytes| Digest::new(bytes).ok());
-        digest.map_or(Fingerprint::None, Fingerprint::Digest)
+        Digest::from_padded(bytes, size).map_or(Fingerprint::None, Fingerprint::Digest)
     }
 
     #[inline]
@@ -178,10 +177,7 @@ impl Head {
 #[inline]
 pub(crate) fn digest_words(fingerprint: &Fingerprint) -> ([u64; 4], usize) {
     let Fingerprint::Digest(digest) = fingerprint else { return ([0; 4], 0) };
-    let bytes = digest.as_bytes();
-    let mut padded = [0; 32];
-    padded[..bytes.len()].copy_from_slice(bytes);
-    let (words, _) = padded.as_chunks::<8>();
+    let (words, _) = digest.padded().as_chunks::<8>();
     (std::array::from_fn(|at| u64::from_le_bytes(words[at])), digest_len(fingerprint))
 }
 
@@ -190,7 +186,7 @@ pub(crate) fn digest_words(fingerprint: &Fingerprint) -> ([u64; 4], usize) {
 pub(crate) fn digest_len(fingerprint: &Fingerprint) -> usize {
     match fingerprint {
         Fingerprint::None | Fingerprint::Later => 0,
-        Fingerprint::Digest(digest) => digest.as_bytes().len().div_ceil(8),
+        Fingerprint::Digest(digest) => digest.size().div_ceil(8),
     }
 }
 

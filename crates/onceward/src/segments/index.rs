@@ -115,8 +115,7 @@ impl Index {
     /// The high bits choose the bucket, so that any number of buckets is filled evenly.
     #[inline]
     fn first(&self, hash: u64) -> &Bucket {
-        let at = (u128::from(hash) * self.buckets.len() as u128) >> u64::BITS;
-        self.buckets.get(at as usize)
+        self.buckets.get(self.first_at(hash))
     }
 
     /// Which bucket is a hash's first.
@@ -150,8 +149,9 @@ impl Index {
                     bits &= !BUSY;
                 }
                 // A claim may be committed by now, but was not when the header was loaded.
-                let Some(word) = Word::from_bits(bits) else { continue };
-                if word.tag() == tag && is(word) {
+                if let Some(word) = Word::tagged(bits, tag)
+                    && is(word)
+                {
                     return Found::Entry(word);
                 }
             }
@@ -222,8 +222,7 @@ impl Index {
     /// Fetches what a look for this hash touches first.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
-        // A load whose value nobody waits for: the next ones go on beside it.
-        std::hint::black_box(self.first(hash).header());
+        self.buckets.prefetch(self.first_at(hash));
     }
 
     #[cfg(test)]

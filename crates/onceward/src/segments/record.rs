@@ -170,10 +170,52 @@ impl Record<'_> {
         }
         if whole_to > whole_from {
             let bytes = &body[8 * whole_from - metadata.len()..8 * whole_to - metadata.len()];
-            for (to, eight) in to[whole_from - from..].iter().zip(bytes.as_chunks::<8>().0) {
-                to.store(u64::from_le_bytes(*eight), Relaxed);
-            }
+            copy_in(&to[whole_from - from..whole_to - from], bytes.as_chunks::<8>().0);
         }
+    }
+}
+
+#[inline]
+fn fingerprint_at(head: Head) -> usize {
+    FIXED_WORDS + usize::from(head.more()) + usize::from(head.continued())
+}
+
+/// Where in a record of this head the identity is.
+#[inline]
+pub(crate) fn image_at(head: Head) -> usize {
+    fingerprint_at(head) + head.fingerprint_words()
+}
+
+/// Words that are copied in one go.
+const STRIDE: usize = 8;
+
+/// Copies words out. Atomic ones are copied one by one, so at least the loop is unrolled.
+#[inline]
+fn copy_out(to: &mut [[u8; 8]], from: &[AtomicU64]) {
+    let (to, to_rest) = to.as_chunks_mut::<STRIDE>();
+    let (from, from_rest) = from.as_chunks::<STRIDE>();
+    for (to, from) in to.iter_mut().zip(from) {
+        for at in 0..STRIDE {
+            to[at] = from[at].load(Relaxed).to_le_bytes();
+        }
+    }
+    for (to, from) in to_rest.iter_mut().zip(from_rest) {
+        *to = from.load(Relaxed).to_le_bytes();
+    }
+}
+
+/// Copies words in, as [`copy_out`] does the other way.
+#[inline]
+fn copy_in(to: &[AtomicU64], from: &[[u8; 8]]) {
+    let (to, to_rest) = to.as_chunks::<STRIDE>();
+    let (from, from_rest) = from.as_chunks::<STRIDE>();
+    for (to, from) in to.iter().zip(from) {
+        for at in 0..STRIDE {
+            to[at].store(u64::from_le_bytes(from[at]), Relaxed);
+        }
+    }
+    for (to, from) in to_rest.iter().zip(from_rest) {
+        to.store(u64::from_le_bytes(*from), Relaxed);
     }
 }
 
@@ -181,34 +223,24 @@ impl Record<'_> {
 #[derive(Clone, Copy)]
 pub(crate) struct Stored<'a> {
     arena: &'a Arena,
-    location: u64,
     head: Head,
+    block: &'a [AtomicU64],
 }
 
 impl<'a> Stored<'a> {
     #[inline]
-    pub(crate) fn new(arena: &'a Arena, location: u64, head: Head) -> Self {
-        Self { arena, location, head }
+    pub(crate) fn new(arena: &'a Arena, head: Head, block: &'a [AtomicU64]) -> Self {
+        Self { arena, head, block }
     }
 
     #[inline]
     fn word(&self, at: usize) -> u64 {
-        self.arena.word(self.location + at as u64).load(Relaxed)
-    }
-
-    #[inline]
-    fn fingerprint_at(&self) -> usize {
-        FIXED_WORDS + usize::from(self.head.more()) + usize::from(self.head.continued())
-    }
-
-    #[inline]
-    pub(crate) fn image_at(&self) -> usize {
-        self.fingerprint_at() + self.head.fingerprint_words()
+        self.block[at].load(Relaxed)
     }
 
     #[inline]
     fn digest_at(&self) -> usize {
-        self.image_at() + self.head.shape().words()
+        image_at(self.head) + self.head.shape().words()
     }
 
     #[inline]
@@ -221,7 +253,7 @@ impl<'a> Stored<'a> {
         let (attempt_number, doubt_number) =
             if self.head.more() { halves(self.word(FIXED_WORDS)) } else { (1, 0) };
         let completed_at = Timestamp::from_millis(self.word(3) & TIME_MAX);
-        let fingerprint_at = self.fingerprint_at();
+        let fingerprint_at = fingerprint_at(self.head);
         View {
             version,
             state: State::Completed { completed_at, not_kept: self.head.not_kept() },
@@ -253,20 +285,19 @@ impl<'a> Stored<'a> {
     #[inline]
     fn pieces(&self, mut piece: impl FnMut(&[AtomicU64])) {
         let mut left = self.size().div_ceil(8);
-        let (mut location, mut head, mut at) = (self.location, self.head, self.result_at());
+        let (mut block, mut at) = (self.block, self.result_at());
         let mut next =
             self.head.continued().then(|| self.word(FIXED_WORDS + usize::from(self.head.more())));
         loop {
-            let count = left.min(head.words().saturating_sub(at));
-            piece(self.arena.words(location + at as u64, count));
+            let here = &block[at.min(block.len())..];
+            let count = left.min(here.len());
+            piece(&here[..count]);
             left -= count;
             match next {
                 Some(there) if left > 0 => {
-                    location = there;
-                    head = Head(self.arena.word(there).load(Relaxed));
-                    at = CONTINUATION_WORDS;
-                    let further = self.arena.word(there + NEXT as u64).load(Relaxed);
-                    next = head.continued().then_some(further);
+                    let (head, further) = self.arena.block(there);
+                    (block, at) = (further, CONTINUATION_WORDS);
+                    next = head.continued().then(|| block[NEXT].load(Relaxed));
                 }
                 _ => return,
             }
@@ -282,9 +313,7 @@ impl<'a> Stored<'a> {
             let (mut to, _) = to.as_chunks_mut::<8>();
             self.pieces(|words| {
                 let (here, rest) = std::mem::take(&mut to).split_at_mut(words.len());
-                for (eight, word) in here.iter_mut().zip(words) {
-                    *eight = word.load(Relaxed).to_le_bytes();
-                }
+                copy_out(here, words);
                 to = rest;
             });
         })

@@ -177,11 +177,9 @@ pub(crate) fn kept(word: impl Fn(usize) -> u64) -> (Charge, u64) {
 
 /// Reads a published reservation.
 #[inline]
-pub(crate) fn read(
-    head: Head,
-    version: u64,
-    word: impl Fn(usize) -> u64 + Copy,
-) -> (View, Charge, u64) {
+pub(crate) fn read(head: Head, version: u64, block: &[AtomicU64]) -> (View, Charge, u64) {
+    let (fixed, rest) = block.split_at(FIXED_WORDS);
+    let word = |at: usize| fixed[at].load(Relaxed);
     let until = Timestamp::from_millis(word(3));
     let state = match (head.kind(), head.how()) {
         (Kind::InDoubt, how) => State::InDoubt {
@@ -202,7 +200,7 @@ pub(crate) fn read(
         attempt_id: attempt_of([word(5), word(6)]),
         attempt_number,
         doubt_number,
-        fingerprint: head.fingerprint(|at| word(FIXED_WORDS + at)),
+        fingerprint: head.fingerprint(|at| rest[at].load(Relaxed)),
         acquired_at: Timestamp::from_millis(word(4)),
         expires_at: Ends::of_word(word(EXPIRES)).expires_at,
         checkpoint_ordinal,

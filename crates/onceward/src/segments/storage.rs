@@ -76,7 +76,6 @@ pub(crate) struct Segments {
 /// Names the bytes of one version.
 pub(crate) struct Bytes {
     location: u64,
-    head: Head,
     checkpoint: Option<Arc<[u8]>>,
 }
 
@@ -145,17 +144,17 @@ impl Segments {
         Ends::of_word(word.load(Relaxed))
     }
 
+    /// Where in a block its identity is.
     #[inline]
-    fn image_word_at(&self, location: u64, head: Head) -> u64 {
-        let at = match head.kind() {
-            Kind::Completed => Stored::new(&self.arena, location, head).image_at(),
+    fn image_in(head: Head) -> usize {
+        match head.kind() {
+            Kind::Completed => super::record::image_at(head),
             _ => super::reservation::FIXED_WORDS + head.fingerprint_words(),
-        };
-        location + at as u64
+        }
     }
 
     pub(super) fn image_at(&self, location: u64, head: Head, ends: Ends) -> Image {
-        let first = self.image_word_at(location, head);
+        let first = location + Self::image_in(head) as u64;
         Image::stored(head.shape(), ends.namespace_number, |at| {
             self.arena.word(first + at as u64).load(Relaxed)
         })
@@ -164,14 +163,13 @@ impl Segments {
     /// Whether the block there is of this identity.
     #[inline]
     fn is(&self, location: u64, image: &Image) -> bool {
-        let head = self.head_at(location);
-        if head.shape() != image.shape
-            || self.ends_at(location).namespace_number != image.namespace_number
-        {
+        let (head, block) = self.arena.block(location);
+        let ends = Ends::of_word(block[super::reservation::EXPIRES].load(Relaxed));
+        if head.shape() != image.shape || ends.namespace_number != image.namespace_number {
             return false;
         }
         let words = image.words();
-        let stored = self.arena.words(self.image_word_at(location, head), words.len());
+        let stored = &block[Self::image_in(head)..][..words.len()];
         stored.iter().zip(words).all(|(stored, word)| stored.load(Relaxed) == *word)
     }
 
@@ -184,17 +182,13 @@ impl Segments {
     }
 
     #[inline]
-    pub(super) fn view_at(&self, word: Word) -> (View, Charge, Head, u64) {
-        let (location, version) = (word.location(), word.to_bits());
-        let head = self.head_at(location);
+    pub(super) fn view_at(&self, word: Word) -> (View, Charge, u64) {
+        let (head, block) = self.arena.block(word.location());
         if head.kind() == Kind::Completed {
-            let view = Stored::new(&self.arena, location, head).view(version);
-            return (view, Charge::default(), head, 0);
+            let view = Stored::new(&self.arena, head, block).view(word.to_bits());
+            return (view, Charge::default(), 0);
         }
-        let words = self.arena.words(location, head.words());
-        let (view, charge, checkpoint) =
-            super::reservation::read(head, version, |at| words[at].load(Relaxed));
-        (view, charge, head, checkpoint)
+        super::reservation::read(head, word.to_bits(), block)
     }
 }
 
@@ -250,7 +244,7 @@ impl Storage for Segments {
                 }
                 Found::Entry(word) => word,
             };
-            let (view, charge, head, number) = self.view_at(word);
+            let (view, charge, number) = self.view_at(word);
             let (version, watched) = (word.to_bits(), word.watched());
             let is_its = attempt == Some(view.attempt_id);
             // An attempt that owns the identity has not ended; one that owned a dead word has,
@@ -272,7 +266,7 @@ impl Storage for Segments {
                     None => continue,
                 },
             };
-            let bytes = Bytes { location: word.location(), head, checkpoint };
+            let bytes = Bytes { location: word.location(), checkpoint };
             let entry = Some(LoadedEntry { view, bytes, charge });
             return Loaded { entry, version, watched, attempt_ended };
         }
@@ -280,9 +274,10 @@ impl Storage for Segments {
 
     #[inline]
     fn held(&self, _pin: &Pin<'_>, entry: LoadedEntry<Bytes>) -> Held {
-        let Bytes { location, head, checkpoint } = entry.bytes;
+        let Bytes { location, checkpoint } = entry.bytes;
+        let (head, block) = self.arena.block(location);
         match head.kind() {
-            Kind::Completed => Held::Copy(Stored::new(&self.arena, location, head).copy()),
+            Kind::Completed => Held::Copy(Stored::new(&self.arena, head, block).copy()),
             _ => checkpoint.map_or(Held::Nothing, Held::Checkpoint),
         }
     }
@@ -294,10 +289,9 @@ impl Storage for Segments {
         entry: &LoadedEntry<Bytes>,
         offered: &ResultRef<'_>,
     ) -> bool {
-        let Bytes { location, head, .. } = &entry.bytes;
+        let (head, block) = self.arena.block(entry.bytes.location);
         head.kind() == Kind::Completed
-            && Stored::new(&self.arena, *location, *head)
-                .is(offered, || crate::storage::digest(offered))
+            && Stored::new(&self.arena, head, block).is(offered, || crate::storage::digest(offered))
     }
 
     #[inline]
@@ -384,9 +378,9 @@ impl Storage for Segments {
             if word.dead() {
                 return true;
             }
-            let (view, _, head, _) = self.view_at(word);
+            let (view, ..) = self.view_at(word);
             let location = word.location();
-            let image = self.image_at(location, head, self.ends_at(location));
+            let image = self.image_at(location, self.head_at(location), self.ends_at(location));
             image.read(&self.around.namespaces, |identity| visit(identity, &view)).unwrap_or(true)
         })
     }

@@ -52,6 +52,13 @@ impl Word {
         if bits == EMPTY || bits & BUSY != 0 { None } else { Some(Self(bits)) }
     }
 
+    /// [`Word::from_bits`], for a word of this tag only: mostly one comparison.
+    #[inline]
+    pub(crate) const fn tagged(bits: u64, tag: u32) -> Option<Self> {
+        let same = bits & (BUSY | TAG_MAX << LOCATION_BITS) == (tag as u64) << LOCATION_BITS;
+        if same { Self::from_bits(bits) } else { None }
+    }
+
     #[inline]
     pub(crate) const fn to_bits(self) -> u64 {
         self.0
@@ -155,6 +162,10 @@ mod tests {
             prop_assert_eq!(parts(word.with_watched(!watched)), (tag, location, !watched, dead));
             prop_assert_eq!(parts(word.with_dead(!dead)), (tag, location, watched, !dead));
             prop_assert_eq!(Word::from_bits(word.to_bits()), Some(word));
+            prop_assert_eq!(Word::tagged(word.to_bits(), tag), Some(word));
+            prop_assert_eq!(Word::tagged(word.to_bits(), tag ^ 1), None);
+            prop_assert_eq!(Word::tagged(word.to_bits() | BUSY, tag), None);
+            prop_assert_eq!(Word::tagged(EMPTY, tag), None);
             prop_assert!(!format!("{word:?}").contains("tag"), "S16");
         }
     }
