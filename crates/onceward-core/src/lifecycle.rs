@@ -170,7 +170,7 @@ impl View {
     /// The entry as it stands at `now`, what is due being done: `None` from the end of retention
     /// on (S7), in doubt once the lease has ended under that policy (S8).
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn at(&self, now: Timestamp) -> Option<Self> {
         if now >= self.expires_at {
             return None; // Invariant 1.
@@ -274,7 +274,7 @@ impl View {
     }
 
     /// Whether `digest` may stand beside what is bound (S9).
-    #[inline]
+    #[inline(always)]
     fn admits(&self, digest: Option<Digest>) -> bool {
         match (self.fingerprint, digest) {
             (_, None) | (Fingerprint::Later, Some(_)) => true,
@@ -284,7 +284,7 @@ impl View {
     }
 
     /// Bound to `digest` if it was unbound and one is named.
-    #[inline]
+    #[inline(always)]
     fn bound_to(&self, digest: Option<Digest>) -> Self {
         match (self.fingerprint, digest) {
             (Fingerprint::Later, Some(digest)) => {

@@ -2,6 +2,9 @@
 
 use onceward_core::{Clock, Millis, Timestamp};
 
+#[cfg(target_os = "linux")]
+const NANOS_PER_SEC: u64 = 1_000_000_000;
+
 /// The store's clock in production: time since boot, sleep included, so that no change of the
 /// wall clock ends anything (S15).
 #[derive(Debug)]
@@ -41,7 +44,10 @@ impl Clock for BootClock {
 /// tools which shift a process's clocks reach it.
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
-struct Reading(nix::sys::time::TimeSpec);
+struct Reading {
+    /// Nanoseconds since boot, of which 64 bits hold 584 years.
+    nanos: u64,
+}
 
 #[cfg(target_os = "linux")]
 impl Reading {
@@ -49,14 +55,16 @@ impl Reading {
     fn now() -> Self {
         let clock = nix::time::ClockId::CLOCK_BOOTTIME;
         // Fails only where the kernel lacks the clock, which none since 2.6.39 does.
-        Self(clock.now().unwrap_or_else(|_| nix::sys::time::TimeSpec::new(0, 0)))
+        let nanos = clock.now().map_or(0, |now| {
+            let seconds = now.tv_sec().cast_unsigned().saturating_mul(NANOS_PER_SEC);
+            seconds.saturating_add(now.tv_nsec().cast_unsigned())
+        });
+        Self { nanos }
     }
 
     #[inline]
     fn elapsed(&self) -> Millis {
-        let elapsed = Self::now().0 - self.0;
-        let millis = elapsed.tv_sec().saturating_mul(1_000) + elapsed.tv_nsec() / 1_000_000;
-        Millis::new(u64::try_from(millis).unwrap_or(0))
+        Millis::new(Self::now().nanos.saturating_sub(self.nanos) / 1_000_000)
     }
 }
 

@@ -114,7 +114,7 @@ impl From<Uncommitted> for Failed {
 }
 
 impl<S: Storage> Engine<S> {
-    #[inline]
+    #[inline(always)]
     fn load(
         &self,
         pin: &S::Pin<'_>,
@@ -127,17 +127,10 @@ impl<S: Storage> Engine<S> {
         if loaded.watched && access == Access::Free { Err(Watched) } else { Ok(loaded) }
     }
 
-    /// An answer with the bytes of what was looked at.
-    #[inline]
-    fn with_held<O>(
-        &self,
-        pin: &S::Pin<'_>,
-        outcome: O,
-        loaded: Loaded<S::Bytes>,
-        effect: Effect,
-    ) -> Judged<O> {
-        let held = loaded.entry.map(|entry| self.storage.held(pin, entry)).unwrap_or_default();
-        Judged { outcome, held, effect }
+    /// The bytes of what was looked at; `None` if it is to be looked at again.
+    #[inline(always)]
+    fn held(&self, pin: &S::Pin<'_>, loaded: &Loaded<S::Bytes>) -> Option<Held> {
+        loaded.entry.as_ref().map_or(Some(Held::Nothing), |entry| self.storage.held(pin, entry))
     }
 
     /// Larger than every fence drawn before. 2^62 acquisitions do not happen; the largest fence
@@ -154,22 +147,27 @@ impl<S: Storage> Engine<S> {
         id: &Hashed<'_>,
         now: Timestamp,
     ) -> Judged<GetOutcome<()>> {
-        let pin = self.storage.pin();
-        let loaded = self.storage.load(&pin, id, None, now);
-        self.got(&pin, loaded, now)
+        loop {
+            let pin = self.storage.pin();
+            let loaded = self.storage.load(&pin, id, None, now);
+            if let Some(judged) = self.got(&pin, &loaded, now) {
+                return judged;
+            }
+        }
     }
 
     fn got(
         &self,
         pin: &S::Pin<'_>,
-        loaded: Loaded<S::Bytes>,
+        loaded: &Loaded<S::Bytes>,
         now: Timestamp,
-    ) -> Judged<GetOutcome<()>> {
+    ) -> Option<Judged<GetOutcome<()>>> {
         match lifecycle::get(loaded.view(), now) {
             outcome @ GetOutcome::Completed(_) => {
-                self.with_held(pin, outcome, loaded, Effect::None)
+                let held = self.held(pin, loaded)?;
+                Some(Judged { outcome, held, effect: Effect::None })
             }
-            outcome => Judged::kept(outcome),
+            outcome => Some(Judged::kept(outcome)),
         }
     }
 
@@ -199,7 +197,7 @@ impl<S: Storage> Engine<S> {
         matches!(outcome, GetOutcome::Reserved { .. }).then_some(outcome)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn complete(
         &self,
         id: &Hashed<'_>,
@@ -264,12 +262,16 @@ impl<S: Storage> Engine<S> {
         access: Access,
         now: Timestamp,
     ) -> Result<Judged<GetOutcome<()>>, Watched> {
-        let pin = self.storage.pin();
-        let loaded = self.storage.load(&pin, id, None, now);
-        if loaded.watched && access == Access::Free && loaded.is_due(now) {
-            return Err(Watched);
+        loop {
+            let pin = self.storage.pin();
+            let loaded = self.storage.load(&pin, id, None, now);
+            if loaded.watched && access == Access::Free && loaded.is_due(now) {
+                return Err(Watched);
+            }
+            if let Some(judged) = self.got(&pin, &loaded, now) {
+                return Ok(judged);
+            }
         }
-        Ok(self.got(&pin, loaded, now))
     }
 
     /// Decides and commits until the two meet one version.

@@ -19,7 +19,7 @@ impl HashKey {
     }
 
     /// The hash of `words` and of the low seven bytes of `rest` after them.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hash(&self, words: &[u64], rest: u64) -> u64 {
         debug_assert!(rest >> (8 * REST_BYTES) == 0);
         let length = (8 * words.len() + REST_BYTES) as u64;

@@ -85,7 +85,7 @@ impl Shape {
 }
 
 impl Image {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(names: &Namespaces, identity: Identity<'_>) -> Self {
         let (scope, key) = (identity.scoped_key().scope(), identity.scoped_key().key());
         let number = names.number(identity.namespace());
@@ -132,7 +132,7 @@ impl Image {
     }
 
     /// Strangers choose the keys, so the hash has one of its own.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hash(&self, key: &HashKey) -> u64 {
         let head = u64::from(self.shape.0) << 16 | u64::from(self.namespace_number);
         match *self.words() {

@@ -48,15 +48,20 @@ impl Namespaces {
         }
     }
 
+    #[inline]
+    fn find(&self, namespace: Namespace<'_>) -> Option<(u32, NamespaceConfig)> {
+        if self.configured.is_empty() {
+            return None; // Mostly, and then without a call.
+        }
+        self.configured.get(namespace.as_str()).copied()
+    }
+
     /// What a namespace that needs no spelling out is known by: one that is configured, or
     /// `default`.
     #[inline]
     pub(crate) fn number(&self, namespace: Namespace<'_>) -> Option<u16> {
-        if self.configured.is_empty() {
-            return (namespace == Namespace::DEFAULT).then_some(DEFAULT_NUMBER);
-        }
-        match self.configured.get(namespace.as_str()) {
-            Some(&(number, _)) => {
+        match self.find(namespace) {
+            Some((number, _)) => {
                 u16::try_from(number).ok().filter(|&number| number != DEFAULT_NUMBER)
             }
             None => (namespace == Namespace::DEFAULT).then_some(DEFAULT_NUMBER),
@@ -75,21 +80,19 @@ impl Namespaces {
     /// The number that a place in this namespace's quota is held under.
     #[inline]
     pub(crate) fn quota_number(&self, namespace: Namespace<'_>) -> Option<u32> {
-        self.configured.get(namespace.as_str()).map(|&(number, _)| number)
+        self.find(namespace).map(|(number, _)| number)
     }
 
     #[inline]
     pub(crate) fn config(&self, namespace: Namespace<'_>) -> NamespaceConfig {
-        self.configured.get(namespace.as_str()).map(|&(_, config)| config).unwrap_or_default()
+        self.find(namespace).map(|(_, config)| config).unwrap_or_default()
     }
 
     /// Takes a place in the namespace's quota: `Err` if there is none, `Ok(None)` if the
     /// namespace has no quota.
     #[inline]
     pub(crate) fn enter(&self, namespace: Namespace<'_>) -> Result<Option<u32>, ()> {
-        let Some(&(number, config)) = self.configured.get(namespace.as_str()) else {
-            return Ok(None);
-        };
+        let Some((number, config)) = self.find(namespace) else { return Ok(None) };
         let Some(most) = config.entries_max else { return Ok(None) };
         let taken = self.held[number as usize].one_more_up_to(most);
         if taken { Ok(Some(number)) } else { Err(()) }

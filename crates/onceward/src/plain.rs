@@ -97,12 +97,12 @@ impl Storage for Plain {
         self.shard(id.hash).lock().load(id, attempt, now, &self.around)
     }
 
-    fn held(&self, _: &NoPin, entry: LoadedEntry<Bytes>) -> Held {
-        match entry.bytes {
+    fn held(&self, _: &NoPin, entry: &LoadedEntry<Bytes>) -> Option<Held> {
+        Some(match &entry.bytes {
             Bytes::Nothing => Held::Nothing,
-            Bytes::Checkpoint(bytes) => Held::Checkpoint(bytes),
-            Bytes::Result(payload) => Held::Result(payload),
-        }
+            Bytes::Checkpoint(bytes) => Held::Checkpoint(Arc::clone(bytes)),
+            Bytes::Result(payload) => Held::Result(Arc::clone(payload)),
+        })
     }
 
     fn is_stored(&self, _: &NoPin, entry: &LoadedEntry<Bytes>, offered: &ResultRef<'_>) -> bool {

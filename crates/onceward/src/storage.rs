@@ -266,8 +266,9 @@ pub(crate) trait Storage: Send + Sync {
         now: Timestamp,
     ) -> Loaded<Self::Bytes>;
 
-    /// The bytes of a version: its result, or its checkpoint.
-    fn held(&self, pin: &Self::Pin<'_>, entry: LoadedEntry<Self::Bytes>) -> Held;
+    /// The bytes of a version: its result, or its checkpoint. `None` if the checkpoint is gone,
+    /// and so is the version: look again.
+    fn held(&self, pin: &Self::Pin<'_>, entry: &LoadedEntry<Self::Bytes>) -> Option<Held>;
 
     /// Whether `offered` is the result stored (S3). Read only in COMPLETED.
     fn is_stored(

@@ -194,7 +194,7 @@ impl Inner {
     }
 
     /// Judges a begin, counts it, and gives the answer to the sink.
-    #[inline]
+    #[inline(always)]
     fn begin<T>(
         &self,
         id: &Hashed<'_>,
@@ -209,7 +209,7 @@ impl Inner {
     }
 
     /// Judges a begin without counting it.
-    #[inline]
+    #[inline(always)]
     fn judge_begin<R>(
         &self,
         id: &Hashed<'_>,
@@ -258,7 +258,7 @@ impl Inner {
     }
 
     /// One operation without bytes in its answer, under the waits' lock where somebody waits.
-    #[inline]
+    #[inline(always)]
     fn act<O: Copy>(
         &self,
         id: &Hashed<'_>,

@@ -41,7 +41,7 @@ impl Grant {
     /// The entry to write, over the version that was looked at (0: over none), and the answer once
     /// it is written. Draw `fence` after looking at the entry, and anew for each try: it must be larger
     /// than any that the identity ever had.
-    #[inline]
+    #[inline(always)]
     pub fn with_fence(self, fence: Fence) -> (View, BeginOutcome<()>) {
         let Self { version, predecessor, request, now } = self;
         debug_assert!(predecessor.is_none_or(|view| view.fence < fence), "invariant 3");
@@ -92,7 +92,7 @@ impl Grant {
 /// `view` is what the store holds for the identity, `attempt_ended` whether it remembers the
 /// request's attempt id as ended (S3). The request's limits and rights are checked already.
 /// Replay and Acquired come without bytes; the store fills them in from the same version.
-#[inline]
+#[inline(always)]
 pub fn begin(
     view: Option<&View>,
     request: &Begin,
@@ -149,7 +149,7 @@ enum Comparison {
 }
 
 /// Compares what is bound with what is asked, by the owner's own attempt or another's (S1, S9).
-#[inline]
+#[inline(always)]
 fn compare(bound: Fingerprint, asked: Fingerprint, own: bool) -> Comparison {
     let verdict = |matches| if matches { Comparison::Matches } else { Comparison::Mismatch };
     match (bound, asked) {
@@ -162,7 +162,7 @@ fn compare(bound: Fingerprint, asked: Fingerprint, own: bool) -> Comparison {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn acquired(view: &View, now: Timestamp) -> BeginOutcome<()> {
     BeginOutcome::Acquired(Acquired {
         token: view.token(),
@@ -174,7 +174,7 @@ fn acquired(view: &View, now: Timestamp) -> BeginOutcome<()> {
     })
 }
 
-#[inline]
+#[inline(always)]
 fn replay(view: &View, now: Timestamp) -> BeginOutcome<()> {
     BeginOutcome::Replay(Replay {
         result: stored(view),
@@ -185,7 +185,7 @@ fn replay(view: &View, now: Timestamp) -> BeginOutcome<()> {
 }
 
 /// A stand-in for the stored result: its status and bytes are the store's to fill in.
-#[inline]
+#[inline(always)]
 pub(super) fn stored(view: &View) -> StoredResult<()> {
     let body = match view.state {
         State::Completed { not_kept: Some(why), .. } => Body::NotKept(why),

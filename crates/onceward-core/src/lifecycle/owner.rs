@@ -20,7 +20,7 @@ enum Holder {
 
 /// Judges a token before all else (S4). Until completion both halves must be current; after it
 /// the fence alone names the acquisition, since nothing can change any more.
-#[inline]
+#[inline(always)]
 fn holder(view: Option<&View>, token: Token, now: Timestamp) -> Holder {
     let Some(view) = view.and_then(|view| view.at(now)) else {
         return Holder::Gone;
@@ -55,7 +55,7 @@ impl Acceptance {
     /// The entry to write together with the result; `not_kept` says why its body is left out.
     /// A checkpoint ends here (S19).
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn storing(self, not_kept: Option<NotKept>) -> View {
         View {
             state: State::Completed { completed_at: self.now, not_kept },
@@ -69,7 +69,7 @@ impl Acceptance {
 ///
 /// `same_result` says whether the request's result equals the stored one (equal status, metadata
 /// and body, by bytes or by a digest of at least 128 bits); it is read only in COMPLETED.
-#[inline]
+#[inline(always)]
 pub fn complete(
     view: Option<&View>,
     token: Token,

@@ -1,26 +1,40 @@
 //! Begins: judged, and granted as far as quota and room go (S1, S11).
 
-use onceward_core::lifecycle::{self, BeginDecision, Decision, Grant, Transition};
+use onceward_core::lifecycle::{self, BeginDecision, Decision, Grant, State, Transition};
 use onceward_core::{Begin, BeginOutcome, Refusal, Timestamp};
 
 use super::room::{Place, Shortage};
 use super::{Effect, Engine, Judged};
-use crate::storage::{Access, Change, Hashed, Held, Storage, Uncommitted};
+use crate::storage::{Access, Change, Hashed, Held, Loaded, LoadedEntry, Storage, Uncommitted};
 
-/// Why an absent identity was not acquired.
-enum NotInserted {
+/// Why a try came to nothing.
+enum Failed {
     /// Another change came first: look again.
     Stale,
+    /// It is others' to act on: somebody waits.
+    Watched,
     /// Something must be freed first, which nobody who holds a pin can do.
     Short(Refusal),
+    /// As `Short`, for what is owed and never refused.
+    Owed,
+}
+
+impl From<Uncommitted> for Failed {
+    fn from(why: Uncommitted) -> Self {
+        match why {
+            Uncommitted::Stale => Self::Stale,
+            Uncommitted::NoRoom => Self::Owed,
+        }
+    }
 }
 
 impl<S: Storage> Engine<S> {
     /// Judges a begin and tells the caller, who counts and answers it. No pin is held then.
     ///
     /// `tell` comes back if the identity is watched and `access` is free. An answer is told where
-    /// it is found rather than returned: it is large, and each of its kinds is known there.
-    #[inline]
+    /// it is found rather than returned: it is large, and its kind is known there. What is absent
+    /// and what is completed are apart from the rest for the same reason.
+    #[inline(always)]
     pub(crate) fn begin<R, T: FnOnce(Judged<BeginOutcome<()>>) -> R>(
         &self,
         id: &Hashed<'_>,
@@ -33,71 +47,119 @@ impl<S: Storage> Engine<S> {
         loop {
             let pin = self.storage.pin();
             let loaded = self.storage.load(&pin, id, Some(request.attempt_id), now);
-            let (version, ended) = (loaded.version, loaded.attempt_ended);
-            let is_others = loaded.watched && access == Access::Free;
-            // Apart, for of what is absent much less needs to be decided.
-            let decided = match &loaded.entry {
-                None => lifecycle::begin(None, request, ended, now),
-                Some(entry) => lifecycle::begin(Some(&entry.view), request, ended, now),
-            };
-            let grant = match decided {
-                BeginDecision::Acquire(grant) => grant,
-                BeginDecision::Decided(Decision { transition, outcome }) => {
-                    let changes = matches!(transition, Transition::Put(_));
-                    if is_others && (changes || loaded.is_due(now)) {
+            let failed = match &loaded.entry {
+                None => match lifecycle::begin(None, request, loaded.attempt_ended, now) {
+                    BeginDecision::Decided(Decision { outcome, .. }) => {
+                        drop(pin);
+                        return Ok(tell(Judged::kept(outcome)));
+                    }
+                    BeginDecision::Acquire(_) if loaded.watched && access == Access::Free => {
                         return Err(tell);
                     }
-                    if let Transition::Put(view) = transition {
-                        let change = Change::Update { view };
-                        if let Err(why) = self.storage.commit(&pin, id, version, access, change) {
-                            self.before_next_look(pin, why, now, &mut shortage);
-                            continue;
+                    BeginDecision::Acquire(grant) => {
+                        match self.insert(&pin, id, request, grant, loaded.version, access) {
+                            Ok((outcome, effect)) => {
+                                drop(pin);
+                                if access == Access::Free {
+                                    self.storage.log_unfinished();
+                                }
+                                return Ok(tell(Judged { outcome, held: Held::Nothing, effect }));
+                            }
+                            Err(failed) => failed,
                         }
-                        let judged = self.with_held(&pin, outcome, loaded, Effect::Repeated);
-                        drop(pin);
-                        return Ok(tell(judged));
                     }
-                    if let BeginOutcome::Replay(_) = outcome {
-                        let judged = self.with_held(&pin, outcome, loaded, Effect::None);
-                        drop(pin);
-                        return Ok(tell(judged));
+                },
+                Some(LoadedEntry { view, .. })
+                    if matches!(view.state, State::Completed { .. }) && now < view.expires_at =>
+                {
+                    match lifecycle::begin(Some(view), request, loaded.attempt_ended, now) {
+                        BeginDecision::Decided(Decision {
+                            outcome: outcome @ BeginOutcome::Replay(_),
+                            ..
+                        }) => {
+                            let Some(held) = self.held(&pin, &loaded) else { continue };
+                            drop(pin);
+                            return Ok(tell(Judged { outcome, held, effect: Effect::None }));
+                        }
+                        BeginDecision::Decided(Decision { outcome, .. }) => {
+                            drop(pin);
+                            return Ok(tell(Judged::kept(outcome)));
+                        }
+                        // Of what is completed nothing is acquired before its end.
+                        BeginDecision::Acquire(_) => Failed::Stale,
                     }
-                    drop(pin);
-                    return Ok(tell(Judged::kept(outcome)));
+                }
+                Some(entry) => {
+                    match self.begin_owned(&pin, id, request, &loaded, entry, access, now) {
+                        Ok(judged) => {
+                            drop(pin);
+                            let acquired = matches!(judged.effect, Effect::Acquired { .. });
+                            if acquired && access == Access::Free {
+                                self.storage.log_unfinished();
+                            }
+                            return Ok(tell(judged));
+                        }
+                        Err(failed) => failed,
+                    }
                 }
             };
-            if is_others {
-                return Err(tell);
-            }
-            if grant.is_takeover() {
-                let (view, outcome) = grant.with_fence(self.draw_fence());
-                let change = Change::Update { view };
-                if let Err(why) = self.storage.commit(&pin, id, version, access, change) {
-                    self.before_next_look(pin, why, now, &mut shortage);
-                    continue;
-                }
-                let judged = self.with_held(&pin, outcome, loaded, Effect::TakenOver);
-                drop(pin);
-                return Ok(tell(judged));
-            }
-            match self.insert(&pin, id, request, grant, version, access) {
-                Ok((outcome, expires_at)) => {
-                    drop(pin);
-                    if access == Access::Free {
-                        self.storage.log_unfinished();
-                    }
-                    let effect = Effect::Acquired { expires_at };
-                    return Ok(tell(Judged { outcome, held: Held::Nothing, effect }));
-                }
-                Err(NotInserted::Stale) => {}
-                Err(NotInserted::Short(reason)) => {
-                    drop(pin);
+            drop(pin);
+            match failed {
+                Failed::Stale => {}
+                Failed::Watched => return Err(tell),
+                Failed::Short(reason) => {
                     shortage.of_places = reason == Refusal::Quota;
                     if shortage.is_final() {
-                        return Ok(tell(Judged::kept(self.refuse(grant, reason, now))));
+                        return Ok(tell(Judged::kept(self.refuse(reason, now))));
                     }
                     self.assist(now, &mut shortage);
                 }
+                Failed::Owed => self.assist(now, &mut shortage),
+            }
+        }
+    }
+
+    /// One try where somebody owns the identity, or did until the end of its retention.
+    #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "one caller; the parts have no common noun")]
+    fn begin_owned(
+        &self,
+        pin: &S::Pin<'_>,
+        id: &Hashed<'_>,
+        request: &Begin,
+        loaded: &Loaded<S::Bytes>,
+        entry: &LoadedEntry<S::Bytes>,
+        access: Access,
+        now: Timestamp,
+    ) -> Result<Judged<BeginOutcome<()>>, Failed> {
+        let is_others = loaded.watched && access == Access::Free;
+        let update = |view, outcome, effect| {
+            let held = self.storage.held(pin, entry).ok_or(Failed::Stale)?;
+            let change = Change::Update { view };
+            self.storage.commit(pin, id, loaded.version, access, change)?;
+            Ok(Judged { outcome, held, effect })
+        };
+        match lifecycle::begin(Some(&entry.view), request, loaded.attempt_ended, now) {
+            BeginDecision::Decided(Decision { transition: Transition::Put(view), outcome }) => {
+                if is_others {
+                    return Err(Failed::Watched);
+                }
+                update(view, outcome, Effect::Repeated)
+            }
+            BeginDecision::Decided(Decision { outcome, .. }) => {
+                if is_others && loaded.is_due(now) {
+                    return Err(Failed::Watched);
+                }
+                Ok(Judged::kept(outcome))
+            }
+            BeginDecision::Acquire(_) if is_others => Err(Failed::Watched),
+            BeginDecision::Acquire(grant) if grant.is_takeover() => {
+                let (view, outcome) = grant.with_fence(self.draw_fence());
+                update(view, outcome, Effect::TakenOver)
+            }
+            BeginDecision::Acquire(grant) => {
+                let inserted = self.insert(pin, id, request, grant, loaded.version, access);
+                inserted.map(|(outcome, effect)| Judged { outcome, held: Held::Nothing, effect })
             }
         }
     }
@@ -116,34 +178,18 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    /// An update was not committed. It is never refused, so it is tried again.
     #[cold]
-    fn before_next_look(
-        &self,
-        pin: S::Pin<'_>,
-        why: Uncommitted,
-        now: Timestamp,
-        shortage: &mut Shortage,
-    ) {
-        drop(pin);
-        if why == Uncommitted::NoRoom {
-            self.assist(now, shortage);
-        }
-    }
-
-    #[cold]
-    fn refuse(&self, grant: Grant, reason: Refusal, now: Timestamp) -> BeginOutcome<()> {
+    fn refuse(&self, reason: Refusal, now: Timestamp) -> BeginOutcome<()> {
         // When a quota has a place again is not known: only its own entries count.
         let room_due = match reason {
             Refusal::Capacity => self.room_due(now),
             Refusal::Quota => None,
         };
-        grant.refuse(reason, room_due)
+        BeginOutcome::Refused { reason, retry_after: room_due }
     }
 
-    /// Absent: quota, then capacity, then the new entry (S1, S11). The answer, and when the
-    /// entry's retention ends.
-    #[inline]
+    /// Absent: quota, then capacity, then the new entry (S1, S11).
+    #[inline(always)]
     fn insert(
         &self,
         pin: &S::Pin<'_>,
@@ -152,14 +198,14 @@ impl<S: Storage> Engine<S> {
         grant: Grant,
         version: u64,
         access: Access,
-    ) -> Result<(BeginOutcome<()>, Timestamp), NotInserted> {
+    ) -> Result<(BeginOutcome<()>, Effect), Failed> {
         let Ok(quota) = self.namespaces.enter(id.identity.namespace()) else {
-            return Err(NotInserted::Short(Refusal::Quota));
+            return Err(Failed::Short(Refusal::Quota));
         };
         let place = Place { namespaces: &self.namespaces, quota };
         let charge = self.set_aside(id, request);
         let Some(room) = self.reserve(charge.total()) else {
-            return Err(NotInserted::Short(Refusal::Capacity));
+            return Err(Failed::Short(Refusal::Capacity));
         };
         let (view, outcome) = grant.with_fence(self.draw_fence());
         let change = Change::Insert { view, charge, quota };
@@ -167,10 +213,10 @@ impl<S: Storage> Engine<S> {
             Ok(()) => {
                 room.spend();
                 place.keep();
-                Ok((outcome, view.expires_at))
+                Ok((outcome, Effect::Acquired { expires_at: view.expires_at }))
             }
-            Err(Uncommitted::NoRoom) => Err(NotInserted::Short(Refusal::Capacity)),
-            Err(Uncommitted::Stale) => Err(NotInserted::Stale),
+            Err(Uncommitted::NoRoom) => Err(Failed::Short(Refusal::Capacity)),
+            Err(Uncommitted::Stale) => Err(Failed::Stale),
         }
     }
 }

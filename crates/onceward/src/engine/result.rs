@@ -12,7 +12,7 @@ use crate::storage::{
 impl<S: Storage> Engine<S> {
     /// Writes a result: whole if it fits its set-aside or the headroom, else without its body.
     /// Never refused (S11, S12).
-    #[inline]
+    #[inline(always)]
     pub(super) fn store_result(
         &self,
         pin: &S::Pin<'_>,

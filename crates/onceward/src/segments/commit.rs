@@ -78,7 +78,7 @@ impl Segments {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn insert(
         &self,
         pin: &Pin<'_>,
@@ -147,7 +147,7 @@ impl Segments {
     }
 
     /// Writes a reservation that nobody sees yet; `None` if there is no room for it.
-    #[inline]
+    #[inline(always)]
     fn write_reservation(
         &self,
         id: &Hashed<'_>,
@@ -233,7 +233,7 @@ impl Segments {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one caller; the parts have no common noun")]
-    #[inline]
+    #[inline(always)]
     fn complete(
         &self,
         pin: &Pin<'_>,
@@ -272,7 +272,7 @@ impl Segments {
     }
 
     /// Takes room for a record: in one piece nearly always.
-    #[inline]
+    #[inline(always)]
     fn take_pieces(&self, record: &Record<'_>, slot: Slot) -> Option<Pieces> {
         let (arena, budget, stripe) = (&self.arena, &self.around.budget, Self::stripe());
         let result = result_words(&record.stored);
@@ -298,7 +298,7 @@ impl Segments {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_pieces(&self, record: &Record<'_>, pieces: &Pieces) {
         let next = |at: usize| pieces.more.get(at).map(|piece| piece.location);
         let words = |piece: &Piece| self.arena.words(piece.location, piece.words);

@@ -88,7 +88,7 @@ impl Record<'_> {
 
     /// Fills the first block: what comes before the result, and as much of it as fits. `next` says
     /// where it goes on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, block: &[AtomicU64], next: Option<u64>) {
         let view = self.view;
         let completed_at = match view.state {
@@ -248,7 +248,7 @@ impl<'a> Stored<'a> {
         self.digest_at() + self.head.not_kept().map_or(0, |_| DIGEST_WORDS)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn view(&self, version: u64) -> View {
         let (attempt_number, doubt_number) =
             if self.head.more() { halves(self.word(FIXED_WORDS)) } else { (1, 0) };
@@ -282,7 +282,7 @@ impl<'a> Stored<'a> {
     }
 
     /// Calls `piece` with the words of each block that the result is in, in order.
-    #[inline]
+    #[inline(always)]
     fn pieces(&self, mut piece: impl FnMut(&[AtomicU64])) {
         let mut left = self.size().div_ceil(8);
         let (mut block, mut at) = (self.block, self.result_at());
@@ -305,7 +305,7 @@ impl<'a> Stored<'a> {
     }
 
     /// Copies the result out.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy(&self) -> ResultCopy {
         let (_, metadata) = halves(self.word(4));
         let body = self.head.not_kept().map_or(Body::Kept(()), Body::NotKept);

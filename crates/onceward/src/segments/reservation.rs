@@ -121,7 +121,7 @@ pub(crate) struct Reservation<'a> {
 
 impl Reservation<'_> {
     /// Fills a block that nobody else sees yet. `block` is as long as its class.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, block: &[AtomicU64]) {
         let view = self.view;
         let until = match view.state {
@@ -176,7 +176,7 @@ pub(crate) fn kept(word: impl Fn(usize) -> u64) -> (Charge, u64) {
 }
 
 /// Reads a published reservation.
-#[inline]
+#[inline(always)]
 pub(crate) fn read(head: Head, version: u64, block: &[AtomicU64]) -> (View, Charge, u64) {
     let (fixed, rest) = block.split_at(FIXED_WORDS);
     let word = |at: usize| fixed[at].load(Relaxed);

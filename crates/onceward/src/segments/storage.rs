@@ -74,9 +74,11 @@ pub(crate) struct Segments {
 }
 
 /// Names the bytes of one version.
+#[derive(Clone, Copy)]
 pub(crate) struct Bytes {
     location: u64,
-    checkpoint: Option<Arc<[u8]>>,
+    /// Its number; 0 without one.
+    checkpoint: u64,
 }
 
 /// First buckets of the index for a memory limit, or for a number of entries.
@@ -161,7 +163,7 @@ impl Segments {
     }
 
     /// Whether the block there is of this identity.
-    #[inline]
+    #[inline(always)]
     fn is(&self, location: u64, image: &Image) -> bool {
         let (head, block) = self.arena.block(location);
         let ends = Ends::of_word(block[super::reservation::EXPIRES].load(Relaxed));
@@ -173,7 +175,7 @@ impl Segments {
         stored.iter().zip(words).all(|(stored, word)| stored.load(Relaxed) == *word)
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, id: &Hashed<'_>) -> Found {
         self.index.find(id.hash, |word| {
             self.arena.fetch(word.location());
@@ -181,7 +183,7 @@ impl Segments {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn view_at(&self, word: Word) -> (View, Charge, u64) {
         let (head, block) = self.arena.block(word.location());
         if head.kind() == Kind::Completed {
@@ -201,7 +203,7 @@ impl Storage for Segments {
         self.pinned()
     }
 
-    #[inline]
+    #[inline(always)]
     fn hashed<'a>(&self, identity: Identity<'a>) -> Hashed<'a> {
         Hashed::new(&self.hash_key, &self.around.namespaces, identity)
     }
@@ -224,7 +226,7 @@ impl Storage for Segments {
         stats.oldest_pin_ms = self.epochs.oldest_pin_age(now).map_or(0, Millis::get);
     }
 
-    #[inline]
+    #[inline(always)]
     fn load(
         &self,
         _pin: &Pin<'_>,
@@ -232,53 +234,48 @@ impl Storage for Segments {
         attempt: Option<AttemptId>,
         now: Timestamp,
     ) -> Loaded<Bytes> {
-        loop {
-            let word = match self.find(id) {
-                Found::Absent(absence) => {
-                    return Loaded {
-                        entry: None,
-                        version: absence.to_bits(),
-                        watched: false,
-                        attempt_ended: attempt.is_some_and(|it| self.has_ended(id, it, now)),
-                    };
-                }
-                Found::Entry(word) => word,
-            };
-            let (view, charge, number) = self.view_at(word);
-            let (version, watched) = (word.to_bits(), word.watched());
-            let is_its = attempt == Some(view.attempt_id);
-            // An attempt that owns the identity has not ended; one that owned a dead word has,
-            // unless it was the retention that ended.
-            let attempt_ended = match attempt {
-                Some(_) if is_its && word.dead() && now < view.expires_at => true,
-                Some(_) if is_its && !word.dead() => false,
-                Some(attempt) => self.has_ended(id, attempt, now),
-                None => false,
-            };
-            if word.dead() {
-                return Loaded { entry: None, version, watched, attempt_ended };
+        let word = match self.find(id) {
+            Found::Absent(absence) => {
+                return Loaded {
+                    entry: None,
+                    version: absence.to_bits(),
+                    watched: false,
+                    attempt_ended: attempt.is_some_and(|it| self.has_ended(id, it, now)),
+                };
             }
-            let checkpoint = match number {
-                0 => None,
-                // Gone: it was superseded since, and so was the word.
-                number => match self.checkpoints.get(&number) {
-                    Some(entry) => Some(Arc::clone(entry.value())),
-                    None => continue,
-                },
-            };
-            let bytes = Bytes { location: word.location(), checkpoint };
-            let entry = Some(LoadedEntry { view, bytes, charge });
-            return Loaded { entry, version, watched, attempt_ended };
+            Found::Entry(word) => word,
+        };
+        let (view, charge, checkpoint) = self.view_at(word);
+        let (version, watched) = (word.to_bits(), word.watched());
+        let is_its = attempt == Some(view.attempt_id);
+        // An attempt that owns the identity has not ended; one that owned a dead word has,
+        // unless it was the retention that ended.
+        let attempt_ended = match attempt {
+            Some(_) if is_its && word.dead() && now < view.expires_at => true,
+            Some(_) if is_its && !word.dead() => false,
+            Some(attempt) => self.has_ended(id, attempt, now),
+            None => false,
+        };
+        if word.dead() {
+            return Loaded { entry: None, version, watched, attempt_ended };
         }
+        let bytes = Bytes { location: word.location(), checkpoint };
+        Loaded { entry: Some(LoadedEntry { view, bytes, charge }), version, watched, attempt_ended }
     }
 
-    #[inline]
-    fn held(&self, _pin: &Pin<'_>, entry: LoadedEntry<Bytes>) -> Held {
+    #[inline(always)]
+    fn held(&self, _pin: &Pin<'_>, entry: &LoadedEntry<Bytes>) -> Option<Held> {
         let Bytes { location, checkpoint } = entry.bytes;
         let (head, block) = self.arena.block(location);
-        match head.kind() {
-            Kind::Completed => Held::Copy(Stored::new(&self.arena, head, block).copy()),
-            _ => checkpoint.map_or(Held::Nothing, Held::Checkpoint),
+        if head.kind() == Kind::Completed {
+            return Some(Held::Copy(Stored::new(&self.arena, head, block).copy()));
+        }
+        match checkpoint {
+            0 => Some(Held::Nothing),
+            // Gone: it was superseded since, and so was the word.
+            number => {
+                self.checkpoints.get(&number).map(|it| Held::Checkpoint(Arc::clone(it.value())))
+            }
         }
     }
 
@@ -306,7 +303,7 @@ impl Storage for Segments {
         Charge { result: (stored.metadata.len() + body) as u64, checkpoint: 0, ..before }
     }
 
-    #[inline]
+    #[inline(always)]
     fn commit(
         &self,
         pin: &Pin<'_>,
