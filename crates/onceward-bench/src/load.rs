@@ -1,4 +1,5 @@
-//! The load harness: one generator for every target, and what it found as one [`record`].
+//! The load harness: one generator for every target, and what it found as one [`record`]
+//! with its [`report`].
 //!
 //! ```text
 //! run ── phases: setup, warm-up, measured, verify
@@ -17,6 +18,7 @@ mod driver;
 mod onceward;
 mod pace;
 pub mod record;
+pub mod report;
 mod run;
 mod script;
 mod server_process;

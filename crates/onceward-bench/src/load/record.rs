@@ -6,7 +6,8 @@
 //!           └── Run ── counters, latencies, send lag, processor time, memory
 //! ```
 //! Times are in nanoseconds and sizes in bytes, unless a name says otherwise. Names are stable:
-//! `--compare` reads what an earlier version wrote, so fields are added and never renamed.
+//! `--compare` reads what an earlier version wrote, so fields are added and never renamed. A field
+//! that a file lacks has its default, and one that is not known is passed over.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ pub const SCHEMA: &str = "onceward-bench/1";
 
 /// Everything of one invocation.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Document {
     /// [`SCHEMA`].
     pub schema: String,
@@ -36,6 +38,7 @@ pub struct Document {
 
 /// The machine, as far as figures depend on it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Machine {
     /// Model name of the processor.
     pub cpu: String,
@@ -53,6 +56,7 @@ pub struct Machine {
 
 /// One target under one load, run several times.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Series {
     /// Who answered.
     pub target: Target,
@@ -64,6 +68,7 @@ pub struct Series {
 
 /// Who answered.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Target {
     /// Short name, unique within a document: `onceward`, `echo`, `redis`, `redis lua`, …
     pub name: String,
@@ -79,6 +84,7 @@ pub struct Target {
 
 /// What was asked, and how.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Load {
     /// `first`, `replay`, `mixed`, `conflict`, `mismatch` or `waiters`.
     pub mix: String,
@@ -110,11 +116,11 @@ pub struct Load {
 
 /// One run.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Run {
     /// Why its figures must not be used: the generator lagged, the cores were far apart, …
     pub invalid: Option<String>,
     /// The first answer that was not the right one, if there was any: the run has failed.
-    #[serde(default)]
     pub failure: Option<String>,
     /// How long it took, warm-up excluded.
     pub seconds: f64,
@@ -129,10 +135,8 @@ pub struct Run {
     pub send_lag: Option<Latency>,
     /// The part of that which is the generator's own: what waited for a free slot counts from when
     /// one was free. Above a bound the run is invalid.
-    #[serde(default)]
     pub generator_lag: Option<Latency>,
     /// Bytes on the wire by operation, under the names of `latency`. An echo moves as many.
-    #[serde(default)]
     pub wire: BTreeMap<String, Wire>,
     /// Processor time of all the server's threads, kernel included.
     pub server_cpu_ns: Option<u64>,
@@ -150,6 +154,7 @@ pub struct Run {
 
 /// What the answers were. A run in which one of the last four is not zero has failed.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Counters {
     /// Begins that acquired.
     pub acquired: u64,
@@ -200,6 +205,7 @@ impl Counters {
 
 /// Bytes that requests of one kind and their replies take.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Wire {
     /// Requests sent.
     pub requests: u64,
@@ -220,6 +226,7 @@ impl Wire {
 
 /// A distribution of times.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Latency {
     /// Samples.
     pub count: u64,
