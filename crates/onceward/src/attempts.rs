@@ -178,7 +178,7 @@ mod tests {
     fn hashed(key: &[u8], hash: u64) -> Hashed<'_> {
         let identity = Identity::new("orders", b"", key).unwrap();
         let names = Namespaces::new(&std::collections::BTreeMap::new());
-        Hashed { identity, hash, image: Image::of(&names, identity) }
+        Hashed { identity, hash, image: Image::of(names.number(identity.namespace()), identity) }
     }
 
     #[test]

@@ -47,8 +47,10 @@ impl Budget {
     /// Charges `bytes` regardless, for what must be remembered and is bounded in number.
     #[inline]
     pub(crate) fn charge(&self, bytes: u64) {
-        let used = self.used.fetch_add(bytes, Relaxed) + bytes;
-        self.note(used);
+        if bytes > 0 {
+            let used = self.used.fetch_add(bytes, Relaxed) + bytes;
+            self.note(used);
+        }
     }
 
     #[inline]
@@ -61,8 +63,10 @@ impl Budget {
 
     #[inline]
     pub(crate) fn release(&self, bytes: u64) {
-        let before = self.used.fetch_sub(bytes, Relaxed);
-        debug_assert!(before >= bytes, "released more than was charged");
+        if bytes > 0 {
+            let before = self.used.fetch_sub(bytes, Relaxed);
+            debug_assert!(before >= bytes, "released more than was charged");
+        }
     }
 
     #[inline]

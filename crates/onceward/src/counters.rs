@@ -1,19 +1,21 @@
 //! Figures, counted as things happen. Relaxed: each is exact, together they are a moment's blur.
 //!
 //! Every thread counts in a stripe of its own as far as there are stripes, so that two threads at
-//! work on different keys share no cache line here. Reading adds the stripes up.
+//! work on different keys share no cache line here, and no count is a locked instruction. Reading
+//! adds the stripes up.
 
-use std::cell::Cell;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use onceward_core::lifecycle::View;
 use onceward_core::{BeginOutcome, StateName, Stats};
 
 use crate::engine::Effect;
+use crate::segments::thread_number::thread_number;
 
-/// Stripes per store. More threads than that share them, which costs time and no count.
-const STRIPES: usize = 16;
+/// Stripes per store. The last is shared by all threads of a process from this many on, which
+/// costs time and no count.
+const STRIPES: usize = 64;
 
 macro_rules! counters {
     ($($name:ident,)+) => {
@@ -27,13 +29,15 @@ macro_rules! counters {
             pub(crate) fn fill(&self, stats: &mut Stats) {
                 stats.waiters = self.waiters.get();
                 $(stats.$name = self.sum(|figures| &figures.$name);)+
+                stats.entries =
+                    stats.entries_reserved + stats.entries_in_doubt + stats.entries_completed;
             }
         }
     };
 }
 
 counters! {
-    entries, entries_reserved, entries_in_doubt, entries_completed,
+    entries_reserved, entries_in_doubt, entries_completed,
     attempts_remembered, attempts_forgotten_early,
     begin_acquired, begin_repeated, begin_takeover, begin_replay, begin_in_progress,
     begin_mismatch, begin_need_fingerprint, begin_in_doubt, begin_refused, begin_gone,
@@ -43,20 +47,44 @@ counters! {
     expired, expired_unfinished,
 }
 
+/// A part of some figures for each thread. Dereferences to that of the thread that counts.
+#[derive(Debug)]
+pub(crate) struct Striped<F>(Box<[F; STRIPES]>);
+
+impl<F: Default> Default for Striped<F> {
+    fn default() -> Self {
+        Self(Box::new(std::array::from_fn(|_| F::default())))
+    }
+}
+
+impl<F> Striped<F> {
+    /// Of all parts; modulo 2^64, for each of them may be less than nothing.
+    pub(crate) fn sum(&self, figure: impl Fn(&F) -> &Counter) -> u64 {
+        self.0.iter().fold(0, |sum, stripe| sum.wrapping_add(figure(stripe).0.load(Relaxed)))
+    }
+}
+
+impl<F> Deref for Striped<F> {
+    type Target = F;
+
+    #[inline]
+    fn deref(&self) -> &F {
+        &self.0[thread_number().min(STRIPES - 1)]
+    }
+}
+
 /// The store's figures. Dereferences to the stripe of the thread that counts.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    stripes: Box<[Figures; STRIPES]>,
+    stripes: Striped<Figures>,
     /// Held against a limit, hence in one place.
-    pub(crate) waiters: Counter,
+    pub(crate) waiters: SharedCounter,
 }
 
 impl Counters {
     fn sum(&self, figure: impl Fn(&Figures) -> &Counter) -> u64 {
-        let parts = self.stripes.iter().map(|stripe| figure(stripe).get());
-        let sum = parts.fold(0, u64::wrapping_add);
         // What came on a stripe read early and went on one read late counts as less than nothing.
-        sum.cast_signed().max(0).cast_unsigned()
+        self.stripes.sum(figure).cast_signed().max(0).cast_unsigned()
     }
 }
 
@@ -65,32 +93,25 @@ impl Deref for Counters {
 
     #[inline]
     fn deref(&self) -> &Figures {
-        &self.stripes[stripe()]
+        &self.stripes
     }
 }
 
-/// This thread's stripe in every store, below [`STRIPES`].
-#[inline]
-fn stripe() -> usize {
-    static LAST: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static MINE: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    MINE.with(|mine| {
-        if mine.get() == usize::MAX {
-            mine.set(LAST.fetch_add(1, Relaxed) % STRIPES);
-        }
-        mine.get() % STRIPES
-    })
-}
-
+/// A part of a figure. Reached by dereferencing [`Striped`] only: so nobody but the thread whose
+/// stripe it is in changes it, except in the last one.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
+    /// Says what it was before.
     #[inline]
-    pub(crate) fn add(&self, amount: u64) {
-        self.0.fetch_add(amount, Relaxed);
+    pub(crate) fn add(&self, amount: u64) -> u64 {
+        if thread_number() >= STRIPES - 1 {
+            return self.0.fetch_add(amount, Relaxed);
+        }
+        let before = self.0.load(Relaxed);
+        self.0.store(before.wrapping_add(amount), Relaxed);
+        before
     }
 
     #[inline]
@@ -99,6 +120,16 @@ impl Counter {
     }
 
     #[inline]
+    pub(crate) fn less(&self, amount: u64) {
+        self.add(amount.wrapping_neg());
+    }
+}
+
+/// A figure in one place, which all threads change.
+#[derive(Debug, Default)]
+pub(crate) struct SharedCounter(AtomicU64);
+
+impl SharedCounter {
     pub(crate) fn less(&self, amount: u64) {
         self.0.fetch_sub(amount, Relaxed);
     }
@@ -123,16 +154,14 @@ impl Figures {
         }
     }
 
-    /// An entry came or went.
+    /// An entry came or went; all states together are all entries.
     #[inline]
     pub(crate) fn came(&self, view: &View) {
-        self.entries.one_more();
         self.state(view.state_name()).one_more();
     }
 
     #[cfg(any(plain, test))]
     pub(crate) fn went(&self, view: &View) {
-        self.entries.less(1);
         self.state(view.state_name()).less(1);
     }
 
@@ -178,25 +207,25 @@ mod tests {
     #[test]
     fn what_threads_count_adds_up() {
         let counters = Counters::default();
-        counters.entries.add(3);
+        counters.entries_completed.add(3);
         // More threads than stripes, each taking away what another one added.
         thread::scope(|scope| {
             for _ in 0..2 * STRIPES {
                 scope.spawn(|| {
-                    counters.entries.add(2);
+                    counters.entries_completed.add(2);
                     counters.renewed.one_more();
                 });
             }
         });
         thread::scope(|scope| {
             for _ in 0..2 * STRIPES {
-                scope.spawn(|| counters.entries.less(2));
+                scope.spawn(|| counters.entries_completed.less(2));
             }
         });
         let mut stats = Stats::default();
         counters.fill(&mut stats);
         assert_eq!((stats.entries, stats.renewed), (3, 2 * STRIPES as u64));
-        counters.entries.less(4);
+        counters.entries_completed.less(4);
         counters.fill(&mut stats);
         assert_eq!(stats.entries, 0, "a blur is no figure of 2^64");
     }

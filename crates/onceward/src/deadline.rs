@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use onceward_core::Timestamp;
 use parking_lot::RwLock;
 
-use crate::segments::atomic::{AtomicBool, AtomicU64, fence};
+use crate::segments::atomic::{AtomicBool, AtomicU64, fence, fence_after_exchange};
 use crate::segments::mutant::{Mutant, mutated};
 
 type Hook = Arc<dyn Fn() + Send + Sync>;
@@ -64,12 +64,25 @@ impl EarlierDeadline {
 
     /// Something falls due at `at`. Mostly something earlier is promised already, and this is a
     /// look at a line that all threads share.
-    #[inline]
     pub(crate) fn announce(&self, at: Timestamp) {
-        let at = at.as_millis();
         if !mutated(Mutant::AnnounceUnfenced) {
             fence(SeqCst);
         }
+        self.announce_fenced(at);
+    }
+
+    /// [`EarlierDeadline::announce`] of what was made visible by an atomic read-modify-write.
+    #[inline]
+    pub(crate) fn announce_exchanged(&self, at: Timestamp) {
+        if !mutated(Mutant::AnnounceUnfenced) {
+            fence_after_exchange();
+        }
+        self.announce_fenced(at);
+    }
+
+    #[inline]
+    fn announce_fenced(&self, at: Timestamp) {
+        let at = at.as_millis();
         if self.promised_ms.load(Relaxed) <= at {
             return;
         }

@@ -18,9 +18,26 @@ pub(crate) struct Hashed<'a> {
 }
 
 impl<'a> Hashed<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(key: &HashKey, names: &Namespaces, identity: Identity<'a>) -> Self {
-        let image = Image::of(names, identity);
+        let number = names.number(identity.namespace());
+        if identity.scoped_key().scope().is_empty()
+            && let Some(number) = number
+            && let Some((form, bytes)) = compact(identity.scoped_key().key())
+        {
+            // The common case, without a detour through bytes.
+            let (eights, _) = bytes.as_chunks::<8>();
+            let words: [u64; 2] = std::array::from_fn(|at| u64::from_le_bytes(eights[at]));
+            let image = Image::compacted(form, words, number);
+            let hash = key.hash(&words, image.head());
+            return Self { identity, hash, image };
+        }
+        Self::spelt(key, number, identity)
+    }
+
+    #[inline(never)]
+    fn spelt(key: &HashKey, number: Option<u16>, identity: Identity<'a>) -> Self {
+        let image = Image::of(number, identity);
         Self { identity, hash: image.hash(key), image }
     }
 }
@@ -85,24 +102,21 @@ impl Shape {
 }
 
 impl Image {
-    #[inline(always)]
-    pub(crate) fn of(names: &Namespaces, identity: Identity<'_>) -> Self {
-        let (scope, key) = (identity.scoped_key().scope(), identity.scoped_key().key());
-        let number = names.number(identity.namespace());
-        if let (true, Some(number), Some((form, bytes))) = (scope.is_empty(), number, compact(key))
-        {
-            // The common case, without a detour through bytes.
-            let (eights, _) = bytes.as_chunks::<8>();
-            let [first, second] = std::array::from_fn(|at| u64::from_le_bytes(eights[at]));
-            let shape = Shape::new(form, bytes.len(), 0, 0);
-            let short = [first, second, 0, 0, 0, 0, 0, 0];
-            return Self { shape, namespace_number: number, count: 2, short, long: Vec::new() };
+    #[inline]
+    fn compacted(form: KeyForm, [first, second]: [u64; 2], number: u16) -> Self {
+        Self {
+            shape: Shape::new(form, 16, 0, 0),
+            namespace_number: number,
+            count: 2,
+            short: [first, second, 0, 0, 0, 0, 0, 0],
+            long: Vec::new(),
         }
-        Self::spelt(identity.namespace().as_str(), number, scope, key)
     }
 
-    /// Of parts that are not all as short as they mostly are.
-    fn spelt(namespace: &str, number: Option<u16>, scope: &[u8], key: &[u8]) -> Self {
+    /// Of an identity whose namespace has a number, or none.
+    pub(crate) fn of(number: Option<u16>, identity: Identity<'_>) -> Self {
+        let (scope, key) = (identity.scoped_key().scope(), identity.scoped_key().key());
+        let namespace = identity.namespace().as_str();
         let namespace: &[u8] = if number.is_some() { &[] } else { namespace.as_bytes() };
         let compacted = compact(key);
         let (form, key) = match &compacted {
@@ -131,14 +145,15 @@ impl Image {
         self.short.get(..usize::from(self.count)).unwrap_or(&self.long)
     }
 
+    /// What is hashed beside the words.
+    #[inline]
+    fn head(&self) -> u64 {
+        u64::from(self.shape.0) << 16 | u64::from(self.namespace_number)
+    }
+
     /// Strangers choose the keys, so the hash has one of its own.
-    #[inline(always)]
     pub(crate) fn hash(&self, key: &HashKey) -> u64 {
-        let head = u64::from(self.shape.0) << 16 | u64::from(self.namespace_number);
-        match *self.words() {
-            [first, second] => key.hash(&[first, second], head), // Unrolled: the common case.
-            ref words => key.hash(words, head),
-        }
+        key.hash(self.words(), self.head())
     }
 
     /// An image read back from where it is stored.
@@ -192,14 +207,21 @@ mod tests {
         #[test]
         fn an_image_is_one_identity_and_spells_it_again(
             namespace in "orders|labels|default|[a-z]{1,64}",
-            scope in prop::collection::vec(any::<u8>(), 0..=255),
-            key in prop::collection::vec(any::<u8>(), 1..=255),
+            scope in prop_oneof![Just(Vec::new()), prop::collection::vec(any::<u8>(), 0..=255)],
+            key in prop_oneof![
+                prop::collection::vec(any::<u8>(), 1..=255),
+                "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+                    .prop_map(String::into_bytes),
+            ],
         ) {
             let names = names();
             let identity = Identity::new(&namespace, &scope, &key).unwrap();
-            let image = Image::of(&names, identity);
+            let image = Image::of(names.number(identity.namespace()), identity);
             let back = Image::stored(image.shape, image.namespace_number, |at| image.words()[at]);
             prop_assert_eq!(&back, &image);
+            let hash_key = HashKey::random();
+            let hashed = Hashed::new(&hash_key, &names, identity);
+            prop_assert_eq!((hashed.hash, &hashed.image), (back.hash(&hash_key), &back));
             prop_assert_eq!(back.read(&names, |read| read == identity), Some(true));
             // A byte moved from scope to key is another identity.
             if let Some((last, scope)) = scope.split_last()
@@ -207,7 +229,7 @@ mod tests {
             {
                 let moved = [&[*last], &key[..]].concat();
                 let other = Identity::new(&namespace, scope, &moved).unwrap();
-                prop_assert_ne!(Image::of(&names, other), image);
+                prop_assert_ne!(Image::of(names.number(other.namespace()), other), image);
             }
         }
     }
@@ -215,7 +237,10 @@ mod tests {
     #[test]
     fn configured_and_spelt_out_namespaces_stay_apart() {
         let names = names();
-        let image = |name| Image::of(&names, Identity::new(name, b"", b"k").unwrap());
+        let image = |name| {
+            let identity = Identity::new(name, b"", b"k").unwrap();
+            Image::of(names.number(identity.namespace()), identity)
+        };
         let all = [image("orders"), image("labels"), image("default"), image("other")];
         for (at, one) in all.iter().enumerate() {
             assert!(all[at + 1..].iter().all(|other| other != one));

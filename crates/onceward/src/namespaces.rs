@@ -8,7 +8,7 @@ use onceward_core::Namespace;
 #[cfg(any(plain, test))]
 use parking_lot::RwLock;
 
-use crate::counters::Counter;
+use crate::counters::SharedCounter;
 
 /// What may differ by namespace. Everything unset falls back to the store's limits.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -24,7 +24,7 @@ pub struct NamespaceConfig {
 pub(crate) struct Namespaces {
     configured: BTreeMap<String, (u32, NamespaceConfig)>,
     /// By number: how many identities each configured namespace holds.
-    held: Box<[Counter]>,
+    held: Box<[SharedCounter]>,
     #[cfg(any(plain, test))]
     names: RwLock<HashMap<Box<str>, Arc<str>>>,
 }
@@ -34,7 +34,7 @@ const DEFAULT_NUMBER: u16 = u16::MAX;
 
 impl Namespaces {
     pub(crate) fn new(configured: &BTreeMap<String, NamespaceConfig>) -> Self {
-        let held = configured.iter().map(|_| Counter::default()).collect();
+        let held = configured.iter().map(|_| SharedCounter::default()).collect();
         let configured = configured
             .iter()
             .zip(0..)
@@ -53,6 +53,11 @@ impl Namespaces {
         if self.configured.is_empty() {
             return None; // Mostly, and then without a call.
         }
+        self.find_configured(namespace)
+    }
+
+    #[inline(never)]
+    fn find_configured(&self, namespace: Namespace<'_>) -> Option<(u32, NamespaceConfig)> {
         self.configured.get(namespace.as_str()).copied()
     }
 

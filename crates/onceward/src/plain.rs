@@ -18,7 +18,7 @@ use crate::counters::Counters;
 use crate::hash_key::HashKey;
 use crate::namespaces::Namespaces;
 use crate::storage::{
-    Access, Change, Charge, Hashed, Held, Loaded, LoadedEntry, Payload, Stale, Storage, Uncommitted,
+    Access, Change, Hashed, Held, Loaded, LoadedEntry, Payload, Stale, Storage, Uncommitted,
 };
 use crate::unfinished::Unfinished;
 use shard::{ENTRY_BYTES, Shard, Surroundings};
@@ -111,11 +111,6 @@ impl Storage for Plain {
 
     fn entry_bytes(&self, id: &Hashed<'_>, _fingerprint: Fingerprint) -> u64 {
         ENTRY_BYTES + id.identity.size() as u64
-    }
-
-    fn charge_completed(&self, before: Charge, stored: &ResultRef<'_>) -> Charge {
-        let body = stored.body.kept().map_or(0, |body| body.len());
-        Charge { result: (stored.metadata.len() + body) as u64, checkpoint: 0, ..before }
     }
 
     fn commit(

@@ -169,7 +169,8 @@ pub(crate) enum Change<'a> {
     /// The same entry with this view and this checkpoint.
     Checkpoint { view: View, bytes: &'a [u8], charge: Charge },
     /// The same entry, completed: `stored` is what of `offered` is kept. A checkpoint ends here.
-    Complete { view: View, offered: ResultRef<'a>, stored: ResultRef<'a>, charge: Charge },
+    /// Of the `room` that is charged for it what it does not need is given back.
+    Complete { view: View, offered: ResultRef<'a>, stored: ResultRef<'a>, room: u64 },
     /// No entry; its attempt id is remembered as ended until then (S3).
     Remove { remembered_until: Timestamp, now: Timestamp },
 }
@@ -201,6 +202,13 @@ pub(crate) struct Charge {
 impl Charge {
     pub(crate) const fn total(self) -> u64 {
         self.entry + self.result + self.checkpoint
+    }
+
+    /// Of a completed entry that had this charge.
+    #[inline]
+    pub(crate) fn completed(self, stored: &ResultRef<'_>) -> Self {
+        let body = stored.body.kept().map_or(0, |body| body.len());
+        Self { result: (stored.metadata.len() + body) as u64, checkpoint: 0, ..self }
     }
 }
 
@@ -281,13 +289,10 @@ pub(crate) trait Storage: Send + Sync {
     /// What a new entry costs in all its life beyond set-asides.
     fn entry_bytes(&self, id: &Hashed<'_>, fingerprint: Fingerprint) -> u64;
 
-    /// What a completed entry of this charge is charged from then on.
-    fn charge_completed(&self, before: Charge, stored: &ResultRef<'_>) -> Charge;
-
     /// Changes the version named, or nothing.
     ///
     /// Room that a change adds to the charge is charged by the caller before, and given back by
-    /// it if the commit fails or asks for less than before. Entries that leave are discharged
+    /// it if the commit fails. Entries that leave, and what a result does not need, are discharged
     /// here.
     fn commit(
         &self,

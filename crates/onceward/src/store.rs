@@ -294,8 +294,14 @@ impl Inner {
     /// What falls due by what was done. Under the waits' lock they announce it as well.
     #[inline]
     fn announce(&self, effect: Effect) {
-        if let Some(at) = effect.due() {
-            self.earlier.announce(at);
+        match effect {
+            // The commit in the index was an exchange.
+            Effect::Acquired { expires_at } => self.earlier.announce_exchanged(expires_at),
+            effect => {
+                if let Some(at) = effect.due() {
+                    self.earlier.announce(at);
+                }
+            }
         }
     }
 }

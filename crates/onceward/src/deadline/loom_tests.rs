@@ -11,7 +11,7 @@ const SLEPT_THROUGH: &str = "nothing due is slept through";
 
 /// Something falls due and is announced while a tick runs that follows one which promised
 /// `before_ms`.
-fn announce_beside_tick(before_ms: Option<u64>) {
+fn announce_beside_tick(before_ms: Option<u64>, by_exchange: bool) {
     model(3, move || {
         let deadline = Arc::new(EarlierDeadline::new());
         let told = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -23,8 +23,14 @@ fn announce_beside_tick(before_ms: Option<u64>) {
 
         let (announces, shows) = (Arc::clone(&deadline), loom::sync::Arc::clone(&visible));
         let announcer = thread::spawn(move || {
-            shows.store(1, Relaxed);
-            announces.announce(Timestamp::from_millis(DUE_MS));
+            let at = Timestamp::from_millis(DUE_MS);
+            if by_exchange {
+                shows.swap(1, AcqRel);
+                announces.announce_exchanged(at);
+            } else {
+                shows.store(1, Relaxed);
+                announces.announce(at);
+            }
         });
         deadline.gather();
         let found = (visible.load(Relaxed) == 1).then_some(Timestamp::from_millis(DUE_MS));
@@ -37,10 +43,12 @@ fn announce_beside_tick(before_ms: Option<u64>) {
 
 #[test]
 fn nothing_due_is_slept_through_s21() {
-    for before_ms in [None, Some(40), Some(DUE_MS), Some(60)] {
-        announce_beside_tick(before_ms);
-    }
-    for mutant in [Mutant::AnnounceUnfenced, Mutant::GatherUnfenced] {
-        fails_for(mutant, SLEPT_THROUGH, || announce_beside_tick(Some(40)));
+    for by_exchange in [false, true] {
+        for before_ms in [None, Some(40), Some(DUE_MS), Some(60)] {
+            announce_beside_tick(before_ms, by_exchange);
+        }
+        for mutant in [Mutant::AnnounceUnfenced, Mutant::GatherUnfenced] {
+            fails_for(mutant, SLEPT_THROUGH, || announce_beside_tick(Some(40), by_exchange));
+        }
     }
 }

@@ -23,7 +23,7 @@ impl<S: Storage> Engine<S> {
         access: Access,
     ) -> Result<Option<NotKept>, Uncommitted> {
         let LoadedEntry { charge: before, .. } = loaded.entry.as_ref().ok_or(Uncommitted::Stale)?;
-        let whole = self.storage.charge_completed(*before, offered);
+        let whole = before.completed(offered);
         let (stored, drawn) = match offered.body {
             Body::NotKept(why) => (without_body(offered, why), 0),
             Body::Kept(body) if body.len() > self.limits.result_bytes_max => {
@@ -40,13 +40,11 @@ impl<S: Storage> Engine<S> {
         };
         let drawn = Room { budget: &self.budget, bytes: drawn };
         let not_kept = stored.not_kept();
-        let charge = self.storage.charge_completed(*before, &stored);
-        let surplus = (before.total() + drawn.bytes).saturating_sub(charge.total());
+        let room = before.total() + drawn.bytes;
         let view = acceptance.storing(not_kept);
-        let change = Change::Complete { view, offered: *offered, stored, charge };
+        let change = Change::Complete { view, offered: *offered, stored, room };
         self.storage.commit(pin, id, loaded.version, access, change)?;
         drawn.spend();
-        self.budget.release(surplus);
         Ok(not_kept)
     }
 

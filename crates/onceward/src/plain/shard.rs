@@ -164,9 +164,12 @@ impl Shard {
             Change::Checkpoint { view, bytes, charge } => {
                 self.replace(found, view, Bytes::Checkpoint(bytes.into()), charge, around)?;
             }
-            Change::Complete { view, offered, stored, charge } => {
+            Change::Complete { view, offered, stored, room } => {
                 let payload = Arc::new(Payload::new(&offered, &stored));
+                let before = found.and_then(|slot| self.slots.get(slot as usize)?.as_ref());
+                let charge = before.ok_or(Stale)?.charge.completed(&stored);
                 self.replace(found, view, Bytes::Result(payload), charge, around)?;
+                around.budget.release(room.saturating_sub(charge.total()));
             }
             Change::Remove { remembered_until, now } => {
                 let entry = found.and_then(|slot| self.take(slot)).ok_or(Stale)?;

@@ -22,6 +22,20 @@ pub(crate) use {
     },
 };
 
+/// On x86 every atomic read-modify-write is a full barrier, and the compiler moves no later load
+/// before an acquiring one, so a second barrier would order nothing. Under loom the model decides.
+#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
+#[inline]
+pub(crate) fn fence_after_exchange() {
+    std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+}
+
+#[cfg(not(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri)))))]
+#[inline]
+pub(crate) fn fence_after_exchange() {
+    fence(std::sync::atomic::Ordering::SeqCst);
+}
+
 #[cfg(loom)]
 mod explored {
     use std::cell::Cell;

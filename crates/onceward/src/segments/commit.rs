@@ -68,9 +68,9 @@ impl Segments {
             Change::Checkpoint { view, bytes, charge } => {
                 Ok(self.save_checkpoint(pin, id, seen, &view, bytes, charge)?)
             }
-            Change::Complete { view, offered, stored, charge } => {
+            Change::Complete { view, offered, stored, room } => {
                 let digest = stored.not_kept().is_some().then(|| digest(&offered));
-                self.complete(pin, id, seen, &view, stored, digest, charge)
+                self.complete(pin, id, seen, &view, stored, digest, room)
             }
             Change::Remove { remembered_until, now } => {
                 Ok(self.remove(pin, id, seen, remembered_until, now)?)
@@ -242,7 +242,7 @@ impl Segments {
         view: &View,
         stored: ResultRef<'_>,
         digest: Option<[u8; 32]>,
-        charge: Charge,
+        room: u64,
     ) -> Result<(), Uncommitted> {
         let (before, kept) = self.kept_at(seen);
         let slot = Slot::new(kept.level, view.expires_at);
@@ -262,9 +262,8 @@ impl Segments {
             return Err(Uncommitted::Stale);
         }
         // What is charged is what the blocks take, whatever was reckoned.
-        let reckoned = charge.total();
-        budget.release(reckoned.saturating_sub(bytes));
-        budget.charge(bytes.saturating_sub(reckoned));
+        budget.release(room.saturating_sub(bytes));
+        budget.charge(bytes.saturating_sub(room));
         self.around.counters.moved(state_name(before.kind()), StateName::Completed);
         self.drop_checkpoint(kept.checkpoint);
         self.unlinked(pin, seen.location(), before);
@@ -347,7 +346,6 @@ impl Segments {
     /// An entry is absent: its room and its place in the quota are free.
     pub(super) fn left(&self, location: u64, head: Head) {
         let around = &self.around;
-        around.counters.entries.less(1);
         around.counters.state(state_name(head.kind())).less(1);
         if head.quota() {
             let image = self.image_at(location, head, self.ends_at(location));

@@ -31,7 +31,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use onceward_core::{Millis, Timestamp};
 
-use super::atomic::{AtomicU64, fence};
+use super::atomic::{AtomicU64, fence, fence_after_exchange};
 use super::mutant::{Mutant, mutated};
 
 /// Pins at a time; beyond them a pin waits for another's end.
@@ -185,20 +185,6 @@ impl Drop for Pin<'_> {
 
 const fn pinned_at(epoch: u64) -> u64 {
     epoch << 1 | 1
-}
-
-/// On x86 every atomic read-modify-write is a full barrier, and the compiler moves no later load
-/// before an acquiring one, so a second barrier would order nothing. Under loom the model decides.
-#[cfg(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri))))]
-#[inline]
-fn fence_after_exchange() {
-    std::sync::atomic::compiler_fence(SeqCst);
-}
-
-#[cfg(not(all(any(target_arch = "x86", target_arch = "x86_64"), not(any(loom, miri)))))]
-#[inline]
-fn fence_after_exchange() {
-    fence(SeqCst);
 }
 
 /// Of the exchange that sets a pin's slot: it acquires the former pin's release for the scan that

@@ -20,6 +20,7 @@ use super::reservation::LINK;
 use super::segment::NEVER;
 use super::stack::{Links, Stack};
 use crate::budget::Budget;
+use crate::counters::{Counter, Striped};
 
 /// Groups of threads that share cursors and lists. A model has few words.
 pub(crate) const STRIPES: usize = if cfg!(loom) { 1 } else { 4 };
@@ -37,6 +38,7 @@ const _: () = assert!(LIMBO.is_power_of_two() && LIMBO >= 3);
 pub(crate) struct Slab {
     classes: [Class; CLASSES.len()],
     stripes: [Stripe; STRIPES],
+    figures: Striped<Figures>,
 }
 
 struct Class {
@@ -48,11 +50,16 @@ struct Class {
 #[repr(align(128))]
 struct Stripe {
     limbo: [Stack; LIMBO],
-    /// Bytes of blocks cut, and in use. Each may go below zero; their sums do not.
-    cut: AtomicU64,
-    in_use: AtomicU64,
+}
+
+#[derive(Default)]
+#[repr(align(64))]
+struct Figures {
+    /// Bytes of blocks cut, and in use.
+    cut: Counter,
+    in_use: Counter,
     /// Blocks retired, which says when it is time to look at the epochs.
-    retired: AtomicU64,
+    retired: Counter,
 }
 
 impl Stripe {
@@ -86,10 +93,8 @@ impl Slab {
             }),
             stripes: std::array::from_fn(|_| Stripe {
                 limbo: std::array::from_fn(|_| Stack::new()),
-                cut: AtomicU64::new(0),
-                in_use: AtomicU64::new(0),
-                retired: AtomicU64::new(0),
             }),
+            figures: Striped::default(),
         }
     }
 
@@ -121,11 +126,11 @@ impl Slab {
                     budget.release(bytes);
                     return None;
                 };
-                self.stripes[stripe].cut.fetch_add(bytes, Relaxed);
+                self.figures.cut.add(bytes);
                 block
             }
         };
-        self.stripes[stripe].in_use.fetch_add(bytes, Relaxed);
+        self.figures.in_use.add(bytes);
         Some((block, class.words))
     }
 
@@ -148,7 +153,7 @@ impl Slab {
         let segment = arena.segment(arena.segment_of(block));
         let words = segment.block_words.load(Relaxed) as usize;
         arena.word(block).store(Kind::Nothing as u64, Relaxed);
-        self.stripes[stripe].in_use.fetch_sub((words * WORD) as u64, Relaxed);
+        self.figures.in_use.less((words * WORD) as u64);
         if let Some(class) = self.classes.iter().find(|class| class.words == words) {
             class.free[stripe].push(&BlockLinks(arena), block);
         }
@@ -160,9 +165,8 @@ impl Slab {
     pub(crate) fn retire(&self, arena: &Arena, stripe: usize, block: u64, stamp: u64) -> bool {
         /// Blocks between two looks at the epochs.
         const PATIENCE: u64 = 64;
-        let own = &self.stripes[stripe];
-        own.limbo(stamp).push(&BlockLinks(arena), block);
-        own.retired.fetch_add(1, Relaxed) % PATIENCE == PATIENCE - 1
+        self.stripes[stripe].limbo(stamp).push(&BlockLinks(arena), block);
+        self.figures.retired.add(1) % PATIENCE == PATIENCE - 1
     }
 
     /// Frees what was retired in epoch `stamp`. The caller is pinned, and the epoch is two later.
@@ -194,11 +198,7 @@ impl Slab {
 
     /// Bytes of blocks that are free or in limbo.
     pub(crate) fn idle_bytes(&self) -> u64 {
-        let (cut, in_use) = self.stripes.iter().fold((0_u64, 0_u64), |(cut, in_use), stripe| {
-            let stripe = (stripe.cut.load(Relaxed), stripe.in_use.load(Relaxed));
-            (cut.wrapping_add(stripe.0), in_use.wrapping_add(stripe.1))
-        });
-        cut.wrapping_sub(in_use)
+        self.cut_bytes().wrapping_sub(self.figures.sum(|figures| &figures.in_use))
     }
 
     /// Whether no block is in use.
@@ -208,7 +208,7 @@ impl Slab {
 
     /// Bytes of all blocks cut.
     fn cut_bytes(&self) -> u64 {
-        self.stripes.iter().fold(0_u64, |sum, stripe| sum.wrapping_add(stripe.cut.load(Relaxed)))
+        self.figures.sum(|figures| &figures.cut)
     }
 
     /// Releases segments of which no block is in use, once most blocks are idle. One caller at a
@@ -223,7 +223,7 @@ impl Slab {
         for class in &self.classes {
             let released = class.release_idle(arena);
             budget.release(released);
-            self.stripes[0].cut.fetch_sub(released, Relaxed);
+            self.figures.cut.less(released);
         }
     }
 }

@@ -297,12 +297,6 @@ impl Storage for Segments {
         8 * (super::record::most_head_words(&id.image, &fingerprint) as u64 + 1)
     }
 
-    #[inline]
-    fn charge_completed(&self, before: Charge, stored: &ResultRef<'_>) -> Charge {
-        let body = stored.body.kept().map_or(0, |body| body.len());
-        Charge { result: (stored.metadata.len() + body) as u64, checkpoint: 0, ..before }
-    }
-
     #[inline(always)]
     fn commit(
         &self,

@@ -1,6 +1,6 @@
-//! A small number for each thread: which epoch slot it tries first.
+//! A small number for each thread: which epoch slot it tries first, and where it counts.
 //!
-//! Numbers are not given back. A number is a hint, so threads beyond the slots share them.
+//! Numbers are not given back: no two threads of a process ever have the same.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -15,16 +15,19 @@ thread_local! {
 }
 
 /// This thread's number: the same at each call, and another than every other thread's.
-#[inline]
+#[inline(always)]
 pub(crate) fn thread_number() -> usize {
-    NUMBER.with(|number| match number.get() {
-        UNNUMBERED => {
-            let drawn = NEXT.fetch_add(1, Relaxed);
-            number.set(drawn);
-            drawn
-        }
-        drawn => drawn,
-    })
+    match NUMBER.get() {
+        UNNUMBERED => draw(),
+        number => number,
+    }
+}
+
+#[cold]
+fn draw() -> usize {
+    let drawn = NEXT.fetch_add(1, Relaxed);
+    NUMBER.set(drawn);
+    drawn
 }
 
 #[cfg(test)]
