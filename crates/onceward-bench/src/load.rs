@@ -25,7 +25,9 @@ mod server_process;
 mod socket;
 mod tally;
 
-pub use dialect::{Answer, Ask, Decoded, Dialect, FINGERPRINT_BYTES, Grant, KEY_BYTES, Terms};
+pub use dialect::{
+    Answer, Ask, Decoded, Dialect, FINGERPRINT_BYTES, Grant, KEY_BYTES, Known, Terms,
+};
 pub use distribution::Distribution;
 pub use onceward::OncewardDialect;
 pub use pace::{Arrivals, Bound, Pace};

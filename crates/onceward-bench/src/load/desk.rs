@@ -88,6 +88,7 @@ impl<'a> Desk<'a> {
             fingerprint: &self.script.fingerprint(job),
             wait: if waits { WAIT } else { Duration::ZERO },
             result_bytes: self.values.size(job.number),
+            known: self.phase.known(job.operation),
         };
         let before = out.len();
         dialect.encode(&ask, slot, out)?;
@@ -128,13 +129,18 @@ impl<'a> Desk<'a> {
                 counters.acquired += 1;
                 return Next::Complete(*grant);
             }
-            (Operation::Hold, Answer::Acquired(_)) => counters.acquired += 1,
+            (Operation::First, Answer::Moved) => {
+                counters.acquired += 1;
+                return Next::Complete(Grant::default());
+            }
+            (Operation::Hold, Answer::Acquired(_) | Answer::Moved) => counters.acquired += 1,
             (Operation::Replay, Answer::Replay(body)) => {
                 counters.replayed += 1;
                 if self.values.check(job.number, body, &mut self.scratch).is_err() {
                     self.tally.complain(Kind::Replay, answer);
                 }
             }
+            (Operation::Replay, Answer::Moved) => counters.replayed += 1,
             (Operation::Conflict, Answer::InProgress) => counters.in_progress += 1,
             (Operation::Mismatch, Answer::Mismatch) => counters.mismatched += 1,
             _ => self.tally.complain(Kind::of(job.operation), answer),
@@ -145,7 +151,7 @@ impl<'a> Desk<'a> {
     /// Judges the answer to a complete.
     pub(super) fn ended(&mut self, answer: &Answer<'_>) {
         match answer {
-            Answer::Completed => self.tally.counters.completed += 1,
+            Answer::Completed | Answer::Moved => self.tally.counters.completed += 1,
             _ => self.tally.complain(Kind::Complete, answer),
         }
     }

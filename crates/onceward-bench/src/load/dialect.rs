@@ -24,6 +24,18 @@ impl Default for Terms {
     }
 }
 
+/// What the caller of a begin may know of its key. A target that has cheaper words for it takes
+/// them: the benefit of the doubt is the rival's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Known {
+    /// Nobody has begun it.
+    New,
+    /// Its result is stored.
+    Stored,
+    /// Either, or somebody else has it.
+    Nothing,
+}
+
 /// One request.
 #[derive(Clone, Copy, Debug)]
 pub enum Ask<'a> {
@@ -39,6 +51,8 @@ pub enum Ask<'a> {
         wait: Duration,
         /// Size of the result that will be stored.
         result_bytes: usize,
+        /// What may be known before.
+        known: Known,
     },
     /// Stores the result of a key that was acquired.
     Complete {
@@ -75,6 +89,9 @@ pub enum Answer<'a> {
     InProgress,
     /// A begin: the key belongs to another payload.
     Mismatch,
+    /// As many bytes as the right answer has, from a target that does nothing but move bytes: counts
+    /// as the right answer, and a complete of it needs no grant.
+    Moved,
     /// Anything else that the target's own words have an outcome for, by its name.
     Other(&'static str),
     /// An error. Must not quote keys or bodies.

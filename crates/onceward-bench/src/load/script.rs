@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::dialect::FINGERPRINT_BYTES;
+use super::dialect::{FINGERPRINT_BYTES, Known};
 use super::distribution::Distribution;
 use crate::workload::{Workload, mix};
 
@@ -122,6 +122,19 @@ pub(super) enum Phase {
     Measured(Mix),
     /// Asking again for what was stored, after the measurement.
     Verify,
+}
+
+impl Phase {
+    /// What the caller of an operation's begin may know.
+    #[must_use]
+    pub(super) const fn known(self, operation: Operation) -> Known {
+        match (self, operation) {
+            (Self::WarmUp(Mix::Mixed) | Self::Measured(Mix::Mixed), _) => Known::Nothing,
+            (_, Operation::First | Operation::Hold) => Known::New,
+            (_, Operation::Replay) => Known::Stored,
+            (_, Operation::Conflict | Operation::Mismatch) => Known::Nothing,
+        }
+    }
 }
 
 impl Script {

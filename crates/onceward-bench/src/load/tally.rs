@@ -169,6 +169,7 @@ impl Tally {
             Answer::Replay(_) => "with a result",
             Answer::InProgress => "in progress",
             Answer::Mismatch => "mismatch",
+            Answer::Moved => "with bytes that mean nothing",
             Answer::Other(what) => what,
             Answer::Error(what) => what,
         };
