@@ -23,7 +23,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("onceward-server", &["onceward-core", "onceward", "onceward-proto"]),
     ("onceward-client", &["onceward-core", "onceward", "onceward-proto"]),
     ("onceward-bench", &["onceward-core", "onceward", "onceward-proto", "onceward-client"]),
-    ("onceward-bench-rivals", &["onceward-bench", "onceward-client"]),
+    // Core and protocol tell the floor which lengths of bytes to move.
+    (
+        "onceward-bench-rivals",
+        &["onceward-core", "onceward-proto", "onceward-client", "onceward-bench"],
+    ),
     (
         "onceward-cli",
         &["onceward-core", "onceward", "onceward-server", "onceward-client", "onceward-bench"],

@@ -1,0 +1,22 @@
+//! Servers beside each other: each found, started on loopback with stated settings, asked the same
+//! questions by one generator, and stopped.
+//!
+//! ```text
+//! command ── rounds ── for each load, for each run, for each target in turn:
+//!   process (program, settings, launch) ── a fresh server on its cores
+//!   target (dialects) ── onceward_bench::load::run ── a Run
+//! ```
+
+mod command;
+pub mod dialects;
+pub mod echo;
+pub mod figures;
+pub mod launch;
+pub mod mode;
+pub mod process;
+pub mod program;
+pub mod rounds;
+pub mod settings;
+pub mod target;
+
+pub use command::main;

@@ -1,0 +1,260 @@
+//! All targets under all loads: a fresh server for each run, targets in turn within each round.
+
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use indicatif::ProgressBar;
+use onceward_bench::engine::{Fault, Values, cores, process};
+use onceward_bench::load::record::{Document, Machine, Run, SCHEMA, Series, Target};
+use onceward_bench::load::{Address, Bound, KEY_BYTES, Mix, Plan, ServerProcess};
+
+use super::mode::Mode;
+use super::process::{Server, Transport};
+use super::program::Given;
+use super::settings::Needs;
+use super::target::TargetName;
+
+/// Connections and requests in flight on each.
+pub type Point = (usize, usize);
+
+/// What to compare.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Whom.
+    pub targets: Vec<TargetName>,
+    /// On which cores.
+    pub modes: Vec<Mode>,
+    /// Which operations.
+    pub mixes: Vec<Mix>,
+    /// Under how much at once.
+    pub points: Vec<Point>,
+    /// Threads of our server; everybody else has one.
+    pub server_threads: Vec<usize>,
+    /// Keys, each stored once.
+    pub keys: u64,
+    /// How often each stored key is asked for.
+    pub replay_rounds: u64,
+    /// Operations before those that count.
+    pub warm_up: u64,
+    /// Bytes of each value.
+    pub value_bytes: usize,
+    /// Runs of each.
+    pub runs: usize,
+    /// How connections reach servers.
+    pub transport: Transport,
+    /// How long a run of two cores waits for them to be near.
+    pub patience: Duration,
+    /// How often such a run is repeated if they moved apart.
+    pub far_retries: usize,
+    /// Decides keys, values and order.
+    pub seed: u64,
+    /// Where servers are.
+    pub given: Given,
+}
+
+/// One load that all targets get.
+#[derive(Clone, Debug)]
+struct Group {
+    mode: Mode,
+    mix: Mix,
+    point: Point,
+}
+
+/// Runs everything.
+///
+/// # Errors
+/// A server cannot be had, or a run could not be finished. A wrong answer is no error here: the
+/// run's counters and [`Run::failure`] say so.
+pub fn run(scope: &Scope, progress: &ProgressBar) -> Result<Document, Fault> {
+    let mut document = Document {
+        schema: SCHEMA.to_owned(),
+        command_line: std::env::args().collect(),
+        started_at_s: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+        machine: machine(),
+        ..Document::default()
+    };
+    document.versions.insert("onceward-bench".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    let groups = groups(scope);
+    let asked = |group: &Group| subjects(scope, group).len() * scope.runs;
+    progress.set_length(groups.iter().map(asked).sum::<usize>() as u64);
+    for target in &scope.targets {
+        // Before hours of measuring, not after.
+        target.program().find(&scope.given)?;
+    }
+    for group in &groups {
+        run_group(scope, group, progress, &mut document)?;
+    }
+    for mix in &scope.mixes {
+        let cannot: Vec<_> = scope.targets.iter().filter(|target| !target.can(*mix)).collect();
+        if !cannot.is_empty() {
+            let names: Vec<_> = cannot.iter().map(|target| target.name()).collect();
+            let (mix, names) = (mix.name(), names.join(", "));
+            document.notes.push(format!("mix `{mix}` cannot be said to {names}"));
+        }
+    }
+    Ok(document)
+}
+
+fn groups(scope: &Scope) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for &mode in &scope.modes {
+        for &point in &scope.points {
+            for &mix in &scope.mixes {
+                groups.push(Group { mode, mix, point });
+            }
+        }
+    }
+    groups
+}
+
+/// Targets of a group, each with its threads.
+fn subjects(scope: &Scope, group: &Group) -> Vec<(TargetName, usize)> {
+    let able = scope.targets.iter().filter(|target| target.can(group.mix));
+    able.flat_map(|target| {
+        let threads = match target {
+            TargetName::Onceward => &scope.server_threads[..],
+            _ => &[1],
+        };
+        threads.iter().map(|threads| (*target, *threads))
+    })
+    .collect()
+}
+
+fn run_group(
+    scope: &Scope,
+    group: &Group,
+    progress: &ProgressBar,
+    document: &mut Document,
+) -> Result<(), Fault> {
+    let subjects = subjects(scope, group);
+    let mut series = vec![Series::default(); subjects.len()];
+    for round in 0..scope.runs {
+        for turn in 0..subjects.len() {
+            // Nobody is always the one who comes first, or after the same other one.
+            let at = (turn + round) % subjects.len();
+            let (target, threads) = subjects[at];
+            let (mode, mix) = (group.mode.name(), group.mix.name());
+            let (connections, pipeline) = group.point;
+            progress.set_message(format!("{mode} {connections} × {pipeline} {mix}: {target}"));
+            let measured = Subject { scope, group, target, threads, round };
+            measured.run_near(&mut series[at]).map_err(|fault| {
+                format!("{target}, {mix}, {connections} connections × {pipeline}: {fault}")
+            })?;
+            progress.inc(1);
+        }
+    }
+    for series in &series {
+        let Target { name, version, .. } = &series.target;
+        document.versions.insert(name.clone(), version.clone());
+    }
+    document.series.extend(series);
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    scope: &'a Scope,
+    group: &'a Group,
+    target: TargetName,
+    threads: usize,
+    round: usize,
+}
+
+impl Subject<'_> {
+    /// One run that counts: repeated while cores move apart, and marked if they do to the end.
+    fn run_near(&self, series: &mut Series) -> Result<(), Fault> {
+        let pair = self.group.mode.cores()?.pair();
+        for attempt in 0..=self.scope.far_retries {
+            let mut run = self.run_once(series)?;
+            let Some((one, other)) = pair else {
+                series.runs.push(run);
+                return Ok(());
+            };
+            let before = run.cache_line_ns.unwrap_or(f64::INFINITY);
+            let distance = before.max(cores::distance_nanos(one, other)?);
+            run.cache_line_ns = Some(distance);
+            let near = distance <= cores::NEAR_NANOS_MAX;
+            if near || attempt == self.scope.far_retries {
+                if !near {
+                    run.invalid = Some(format!("cores far from each other: {distance:.0} ns"));
+                }
+                series.runs.push(run);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn run_once(&self, series: &mut Series) -> Result<Run, Fault> {
+        let Self { scope, group, target, threads, round } = *self;
+        let cores = group.mode.cores()?;
+        let plan = self.plan(&cores.generator)?;
+        let needs = Needs {
+            threads,
+            entries: scope.keys + scope.warm_up,
+            entry_bytes: (KEY_BYTES + scope.value_bytes) as u64,
+            exact: false,
+        };
+        let server =
+            Server::start(target.program(), &scope.given, scope.transport, &needs, &cores.server)?;
+        if series.runs.is_empty() {
+            series.load = plan.load(group.mode.name(), Some(threads));
+            series.target = describe(target, &server)?;
+        }
+        let before = cores
+            .pair()
+            .map(|(one, other)| cores::await_near(one, other, scope.patience))
+            .transpose()?;
+        let process = ServerProcess::of(server.pid())?;
+        let never = AtomicBool::new(false);
+        let mut run = target.run(&plan, round as u64, server.address(), process, &never)?;
+        run.cache_line_ns = before;
+        Ok(run)
+    }
+
+    fn plan(&self, generator: &[usize]) -> Result<Plan, Fault> {
+        let Self { scope, group, .. } = *self;
+        let operations = match group.mix {
+            Mix::Replay => scope.keys * scope.replay_rounds,
+            _ => scope.keys,
+        };
+        let mut plan = Plan::new(group.mix)?;
+        plan.bound = Bound { operations: Some(operations), duration: None };
+        plan.warm_up = Bound { operations: Some(scope.warm_up), duration: None };
+        (plan.connections, plan.pipeline) = group.point;
+        plan.threads = generator.len();
+        plan.keys = scope.keys;
+        plan.values = Values::sized(scope.value_bytes)?;
+        plan.seed = scope.seed;
+        plan.cores = generator.to_vec();
+        Ok(plan)
+    }
+}
+
+fn describe(target: TargetName, server: &Server) -> Result<Target, Fault> {
+    let address = match server.address() {
+        Address::Tcp(_) => "tcp, loopback".to_owned(),
+        Address::Unix(_) => "unix socket".to_owned(),
+    };
+    Ok(Target {
+        name: target.name().to_owned(),
+        address,
+        version: server.version()?,
+        settings: server.settings().stated.clone(),
+        lacks: target.lacks().to_owned(),
+    })
+}
+
+fn machine() -> Machine {
+    let here = process::Machine::here();
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    Machine {
+        cpu: here.cpu,
+        cores: here.cores,
+        kernel: here.kernel,
+        system: name.unwrap_or_default().trim_matches('"').to_owned(),
+        memory_bytes: here.memory_bytes,
+        load_at_start: here.load_at_start,
+    }
+}
