@@ -6,6 +6,9 @@
 //! | [`write`] | the document as JSON |
 //! | [`read`] | a document from JSON; a foreign or newer form is refused |
 //! | [`table`] | tables for the terminal |
+//! | [`html`] | one page of HTML with everything in it |
+//! | [`hdr_logs`] | name and text of an HdrHistogram interval log for each series |
+//! | [`histogram`] | a distribution's whole histogram |
 //!
 //! Figures are the median over the runs that can be used, with the least and the greatest. A run
 //! that is invalid or failed is named with its reason and enters no figure.
@@ -15,11 +18,17 @@
 mod block;
 mod form;
 mod grid;
+mod hdr_log;
+mod histogram;
 mod measure;
 mod number;
+mod page;
 mod spread;
 mod table;
 
 pub use form::{ReadError, read, write};
+pub use hdr_log::{HdrLogError, hdr_logs};
+pub use histogram::{HistogramError, histogram};
+pub use page::html;
 pub use spread::Spread;
 pub use table::table;

@@ -1,11 +1,14 @@
 //! Rows and columns, before they are a table of one kind or another.
 
+use std::collections::BTreeSet;
+
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use super::block::{Block, FLOOR, Row};
 use super::measure::Measure;
 use super::number::{number, ratio};
+use super::spread::Spread;
 
 /// A table's content as text.
 #[derive(Debug)]
@@ -117,4 +120,38 @@ fn start(block: &Block<'_>, row: &Row<'_>) -> Vec<String> {
 /// What stands where there is no figure.
 pub(super) fn dash() -> String {
     "–".to_owned()
+}
+
+/// Times of each operation: medians over the runs that are used.
+pub(super) fn operations(block: &Block<'_>) -> Option<Grid> {
+    const PERCENTS: [(&str, &str); 6] = [
+        ("50", "p50"),
+        ("90", "p90"),
+        ("99", "p99"),
+        ("99.9", "p99.9"),
+        ("99.99", "p99.99"),
+        ("100", "longest"),
+    ];
+    let mut grid = frame(block);
+    let words = grid.columns.len();
+    grid.columns.push(("operation", ""));
+    grid.columns.extend(PERCENTS.map(|(_, name)| (name, "µs")));
+    for row in &block.rows {
+        let names: BTreeSet<&String> = row.used().flat_map(|run| run.latency.keys()).collect();
+        for name in names {
+            let mut cells = start(block, row);
+            cells.push(name.clone());
+            for (percent, _) in PERCENTS {
+                let found = row
+                    .used()
+                    .filter_map(|run| run.latency.get(name)?.percentile_ns.get(percent))
+                    .map(|nanos| *nanos as f64 / 1e3);
+                cells.push(Spread::of(found).map_or_else(dash, |found| number(found.median)));
+            }
+            grid.rows.push(cells);
+        }
+    }
+    // Words up to the operation; an offered rate before it is the one number among them.
+    grid.words = if words == 1 { 2 } else { 1 };
+    (!grid.rows.is_empty()).then_some(grid)
 }
