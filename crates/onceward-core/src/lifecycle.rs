@@ -172,18 +172,34 @@ impl View {
     #[must_use]
     #[inline(always)]
     pub fn at(&self, now: Timestamp) -> Option<Self> {
-        if now >= self.expires_at {
-            return None; // Invariant 1.
-        }
+        (now < self.expires_at).then(|| self.standing(now)) // Invariant 1.
+    }
+
+    /// [`View::at`] of an entry whose retention has not ended.
+    #[inline(always)]
+    fn standing(&self, now: Timestamp) -> Self {
         match self.state {
             State::Reserved { lease_until, policy: Policy::InDoubt } if now >= lease_until => {
-                Some(Self {
+                Self {
                     state: State::InDoubt { since: lease_until, entered: Entered::ByLapse },
-                    doubt_number: self.doubt_number.saturating_add(1),
+                    doubt_number: self.doubt_number_standing(now),
                     ..*self
-                })
+                }
             }
-            State::Reserved { .. } | State::InDoubt { .. } | State::Completed { .. } => Some(*self),
+            State::Reserved { .. } | State::InDoubt { .. } | State::Completed { .. } => *self,
+        }
+    }
+
+    /// Of [`View::standing`]: a doubt that has begun by a lapse is counted.
+    #[inline]
+    fn doubt_number_standing(&self, now: Timestamp) -> u32 {
+        match self.state {
+            State::Reserved { lease_until, policy: Policy::InDoubt } if now >= lease_until => {
+                self.doubt_number.saturating_add(1)
+            }
+            State::Reserved { .. } | State::InDoubt { .. } | State::Completed { .. } => {
+                self.doubt_number
+            }
         }
     }
 
@@ -284,13 +300,16 @@ impl View {
     }
 
     /// Bound to `digest` if it was unbound and one is named.
-    #[inline(always)]
+    #[inline]
     fn bound_to(&self, digest: Option<Digest>) -> Self {
+        Self { fingerprint: self.fingerprint_bound_to(digest), ..*self }
+    }
+
+    #[inline]
+    fn fingerprint_bound_to(&self, digest: Option<Digest>) -> Fingerprint {
         match (self.fingerprint, digest) {
-            (Fingerprint::Later, Some(digest)) => {
-                Self { fingerprint: Fingerprint::Digest(digest), ..*self }
-            }
-            (Fingerprint::Later, None) | (Fingerprint::None | Fingerprint::Digest(_), _) => *self,
+            (Fingerprint::Later, Some(digest)) => Fingerprint::Digest(digest),
+            (bound, _) => bound,
         }
     }
 }

@@ -11,7 +11,7 @@ use onceward_core::lifecycle::View;
 use onceward_core::{BeginOutcome, StateName, Stats};
 
 use crate::engine::Effect;
-use crate::segments::thread_number::thread_number;
+use crate::segments::thread_number::{number_or_most, thread_number};
 
 /// Stripes per store. The last is shared by all threads of a process from this many on, which
 /// costs time and no count.
@@ -106,7 +106,7 @@ impl Counter {
     /// Says what it was before.
     #[inline]
     pub(crate) fn add(&self, amount: u64) -> u64 {
-        if thread_number() >= STRIPES - 1 {
+        if number_or_most() >= STRIPES - 1 {
             return self.0.fetch_add(amount, Relaxed);
         }
         let before = self.0.load(Relaxed);

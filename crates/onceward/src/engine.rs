@@ -130,7 +130,10 @@ impl<S: Storage> Engine<S> {
     /// The bytes of what was looked at; `None` if it is to be looked at again.
     #[inline(always)]
     fn held(&self, pin: &S::Pin<'_>, loaded: &Loaded<S::Bytes>) -> Option<Held> {
-        loaded.entry.as_ref().map_or(Some(Held::Nothing), |entry| self.storage.held(pin, entry))
+        match &loaded.entry {
+            Some(entry) => self.storage.held(pin, entry),
+            None => Some(Held::Nothing),
+        }
     }
 
     /// Larger than every fence drawn before. 2^62 acquisitions do not happen; the largest fence
@@ -207,7 +210,10 @@ impl<S: Storage> Engine<S> {
     ) -> Acted<CompleteOutcome> {
         loop {
             let pin = self.storage.pin();
-            let loaded = self.load(&pin, id, None, access, now)?;
+            let loaded = self.storage.load(&pin, id, None, now);
+            if loaded.watched && access == Access::Free {
+                return Err(Watched);
+            }
             let same = self.is_stored(&pin, &loaded, &request.result);
             let (view, token) = (loaded.view(), request.token);
             match lifecycle::complete(view, token, request.fingerprint, same, now) {
@@ -286,10 +292,10 @@ impl<S: Storage> Engine<S> {
             let pin = self.storage.pin();
             let loaded = self.load(&pin, id, None, access, now)?;
             let Decision { transition, outcome } = decide(loaded.view());
-            let (change, effect) = match transition {
+            let (change, effect) = match &transition {
                 Transition::Keep => return Ok((outcome, Effect::None)),
                 Transition::Put(view) => {
-                    (Change::Update { view }, effect_of_update(loaded.view(), &view))
+                    (Change::Update { view }, effect_of_update(loaded.view(), view))
                 }
                 Transition::Remove => self.removal(now),
             };
@@ -344,7 +350,7 @@ impl<S: Storage> Engine<S> {
         };
         let (view, outcome) = permit.saving();
         let change = Change::Checkpoint {
-            view,
+            view: &view,
             bytes: request.bytes,
             charge: Charge { checkpoint: size.max(entry.charge.checkpoint), ..entry.charge },
         };

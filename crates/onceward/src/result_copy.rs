@@ -1,15 +1,17 @@
 //! A result copied out of the store, in a buffer that its thread uses again.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use onceward_core::{Body, ResultRef};
 
-/// Buffers that one thread keeps for its next copies.
-const POOLED_MAX: usize = 32;
+/// Buffers that one thread keeps for its next copies, beside the last.
+const POOLED_MAX: usize = 31;
 /// A larger one is given back to the allocator.
 const POOLED_BYTES_MAX: usize = 64 * 1024;
 
 thread_local! {
+    /// The buffer that came back last, apart: mostly there is no other.
+    static LAST: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -36,10 +38,10 @@ impl ResultCopy {
         write: impl FnOnce(&mut [u8]),
     ) -> Self {
         debug_assert!(metadata_size <= size);
-        let mut buffer = POOL.with_borrow_mut(Vec::pop).unwrap_or_default();
+        let mut buffer = LAST.take();
         let room = size.next_multiple_of(8);
         if buffer.len() < room {
-            buffer.resize(room, 0);
+            enlarge(&mut buffer, room);
         }
         write(&mut buffer[..room]);
         Self { status, metadata_size, body, buffer, size }
@@ -63,14 +65,34 @@ impl Drop for ResultCopy {
         if buffer.capacity() > POOLED_BYTES_MAX {
             return;
         }
-        // A thread that is ending has no pool any more.
-        let _ = POOL.try_with(|pool| {
-            let mut pool = pool.borrow_mut();
-            if pool.len() < POOLED_MAX {
-                pool.push(buffer);
-            }
-        });
+        // A thread that is ending has no buffers any more.
+        if let Ok(former) = LAST.try_with(|last| last.replace(buffer))
+            && former.capacity() > 0
+        {
+            pool(former);
+        }
     }
+}
+
+/// The thread's last buffer is in use, or too small.
+#[cold]
+fn enlarge(buffer: &mut Vec<u8>, room: usize) {
+    if buffer.capacity() == 0 {
+        *buffer = POOL.with_borrow_mut(Vec::pop).unwrap_or_default();
+    }
+    if buffer.len() < room {
+        buffer.resize(room, 0);
+    }
+}
+
+#[cold]
+fn pool(buffer: Vec<u8>) {
+    let _ = POOL.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        if pool.len() < POOLED_MAX {
+            pool.push(buffer);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -89,8 +111,13 @@ mod tests {
             let result = copy.as_result();
             assert_eq!((result.metadata, result.body), (&b"mm"[..], Body::Kept(&bytes[2..])));
         }
-        POOL.with_borrow(|pool| assert_eq!(pool.len(), 1));
+        let pooled = || POOL.with_borrow(Vec::len);
+        assert_eq!(pooled(), 0, "one is enough");
+        drop([copy(b"mmone"), copy(b"mmother")]);
+        assert_eq!(pooled(), 1);
+        drop([copy(b"mmone"), copy(b"mmother")]);
+        assert_eq!(pooled(), 1, "both are used again");
         drop(copy(&vec![0; POOLED_BYTES_MAX + 1]));
-        POOL.with_borrow(|pool| assert!(pool.len() <= 1, "a large one is not kept"));
+        assert_eq!((pooled(), LAST.take().capacity()), (1, 0), "a large one is not kept");
     }
 }

@@ -163,14 +163,14 @@ pub(crate) fn without_body<'a>(
 /// How an entry is to change.
 pub(crate) enum Change<'a> {
     /// A new entry, in place of one that is due if the version names one.
-    Insert { view: View, charge: Charge, quota: Option<u32> },
+    Insert { view: &'a View, charge: Charge, quota: Option<u32> },
     /// The same entry with this view; its bytes stay.
-    Update { view: View },
+    Update { view: &'a View },
     /// The same entry with this view and this checkpoint.
-    Checkpoint { view: View, bytes: &'a [u8], charge: Charge },
+    Checkpoint { view: &'a View, bytes: &'a [u8], charge: Charge },
     /// The same entry, completed: `stored` is what of `offered` is kept. A checkpoint ends here.
     /// Of the `room` that is charged for it what it does not need is given back.
-    Complete { view: View, offered: ResultRef<'a>, stored: ResultRef<'a>, room: u64 },
+    Complete { view: &'a View, offered: &'a ResultRef<'a>, stored: &'a ResultRef<'a>, room: u64 },
     /// No entry; its attempt id is remembered as ended until then (S3).
     Remove { remembered_until: Timestamp, now: Timestamp },
 }

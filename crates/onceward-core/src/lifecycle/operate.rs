@@ -42,11 +42,11 @@ pub fn get(view: Option<&View>, now: Timestamp) -> GetOutcome<()> {
 /// What resolve comes to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
-pub enum ResolveDecision {
+pub enum ResolveDecision<'a> {
     /// Apply and tell.
     Decided(Decision<ResolveOutcome>),
     /// Store the verdict's result, then tell `Resolved`.
-    Accept(Acceptance),
+    Accept(Acceptance<'a>),
 }
 
 /// A verdict without its bytes.
@@ -70,9 +70,9 @@ pub fn resolve(
     doubt_number: u32,
     finding: Finding,
     now: Timestamp,
-) -> ResolveDecision {
+) -> ResolveDecision<'_> {
     let answer = |outcome| ResolveDecision::Decided(Decision::keep(outcome));
-    let Some(view) = view.and_then(|view| view.at(now)) else {
+    let Some((held, view)) = view.and_then(|view| Some((view, view.at(now)?))) else {
         return answer(ResolveOutcome::Gone);
     };
     if view.fence != fence {
@@ -99,11 +99,11 @@ pub fn resolve(
     match finding {
         Finding::NeverDone => ResolveDecision::Decided(Decision::remove(ResolveOutcome::Resolved)),
         Finding::Completed { fingerprint, .. } => {
-            let view = View { doubt_number, ..view.bound_to(fingerprint) };
-            if view.fingerprint == Fingerprint::Later {
+            let fingerprint = view.fingerprint_bound_to(fingerprint);
+            if fingerprint == Fingerprint::Later {
                 return answer(ResolveOutcome::NeedFingerprint);
             }
-            ResolveDecision::Accept(Acceptance { view, now })
+            ResolveDecision::Accept(Acceptance { view: held, fingerprint, doubt_number, now })
         }
     }
 }

@@ -9,21 +9,21 @@ use crate::time::Timestamp;
 use crate::token::Token;
 
 /// Who comes with a token.
-enum Holder {
+enum Holder<'a> {
     /// To an identity that is absent.
     Gone,
     /// With a token that is not the current one.
     Fenced,
-    /// With the current one, to the entry as it stands now.
-    Owner(View),
+    /// With the current one, to an entry that is there still; what of it is due is not done yet.
+    Owner(&'a View),
 }
 
 /// Judges a token before all else (S4). Until completion both halves must be current; after it
 /// the fence alone names the acquisition, since nothing can change any more.
 #[inline(always)]
-fn holder(view: Option<&View>, token: Token, now: Timestamp) -> Holder {
-    let Some(view) = view.and_then(|view| view.at(now)) else {
-        return Holder::Gone;
+fn holder(view: Option<&View>, token: Token, now: Timestamp) -> Holder<'_> {
+    let Some(view) = view.filter(|view| now < view.expires_at) else {
+        return Holder::Gone; // Invariant 1.
     };
     let current = view.fence == token.fence
         && match view.state {
@@ -36,22 +36,25 @@ fn holder(view: Option<&View>, token: Token, now: Timestamp) -> Holder {
 /// What complete comes to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
-pub enum CompleteDecision {
+pub enum CompleteDecision<'a> {
     /// Tell this; nothing changes.
     Answer(CompleteOutcome),
     /// Store the result, then tell `Completed`.
-    Accept(Acceptance),
+    Accept(Acceptance<'a>),
 }
 
 /// A result that the store is to keep, or to note as not kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use]
-pub struct Acceptance {
-    pub(super) view: View,
+pub struct Acceptance<'a> {
+    /// As it was looked at; what became of it since is beside it.
+    pub(super) view: &'a View,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) doubt_number: u32,
     pub(super) now: Timestamp,
 }
 
-impl Acceptance {
+impl Acceptance<'_> {
     /// The entry to write together with the result; `not_kept` says why its body is left out.
     /// A checkpoint ends here (S19).
     #[must_use]
@@ -59,8 +62,10 @@ impl Acceptance {
     pub const fn storing(self, not_kept: Option<NotKept>) -> View {
         View {
             state: State::Completed { completed_at: self.now, not_kept },
+            doubt_number: self.doubt_number,
+            fingerprint: self.fingerprint,
             checkpoint_ordinal: 0,
-            ..self.view
+            ..*self.view
         }
     }
 }
@@ -76,7 +81,7 @@ pub fn complete(
     fingerprint: Option<Digest>,
     same_result: bool,
     now: Timestamp,
-) -> CompleteDecision {
+) -> CompleteDecision<'_> {
     let view = match holder(view, token, now) {
         Holder::Gone => return CompleteDecision::Answer(CompleteOutcome::Gone),
         Holder::Fenced => return CompleteDecision::Answer(CompleteOutcome::Fenced),
@@ -92,11 +97,12 @@ pub fn complete(
             CompleteOutcome::Conflict // Invariant 4.
         }),
         State::Reserved { .. } | State::InDoubt { .. } => {
-            let view = view.bound_to(fingerprint);
-            if view.fingerprint == Fingerprint::Later {
+            let bound = view.fingerprint_bound_to(fingerprint);
+            if bound == Fingerprint::Later {
                 return CompleteDecision::Answer(CompleteOutcome::NeedFingerprint);
             }
-            CompleteDecision::Accept(Acceptance { view, now })
+            let doubt_number = view.doubt_number_standing(now);
+            CompleteDecision::Accept(Acceptance { view, fingerprint: bound, doubt_number, now })
         }
     }
 }
@@ -106,7 +112,7 @@ pub fn renew(view: Option<&View>, request: &Renew, now: Timestamp) -> Decision<R
     let view = match holder(view, request.token, now) {
         Holder::Gone => return Decision::keep(RenewOutcome::Gone),
         Holder::Fenced => return Decision::keep(RenewOutcome::Fenced),
-        Holder::Owner(view) => view,
+        Holder::Owner(view) => view.standing(now),
     };
     if !view.admits(request.fingerprint) {
         return Decision::keep(RenewOutcome::Mismatch);
@@ -130,7 +136,7 @@ pub fn abandon(
     let view = match holder(view, token, now) {
         Holder::Gone => return Decision::keep(AbandonOutcome::Gone),
         Holder::Fenced => return Decision::keep(AbandonOutcome::Fenced),
-        Holder::Owner(view) => view,
+        Holder::Owner(view) => view.standing(now),
     };
     let since = match view.state {
         State::Completed { .. } => return Decision::keep(AbandonOutcome::Conflict),
@@ -191,7 +197,7 @@ pub fn checkpoint(
     let view = match holder(view, token, now) {
         Holder::Gone => return CheckpointDecision::Answer(CheckpointOutcome::Gone),
         Holder::Fenced => return CheckpointDecision::Answer(CheckpointOutcome::Fenced),
-        Holder::Owner(view) => view,
+        Holder::Owner(view) => view.standing(now),
     };
     match view.state {
         State::Completed { .. } => CheckpointDecision::Answer(CheckpointOutcome::Conflict),

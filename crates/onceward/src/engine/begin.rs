@@ -135,7 +135,7 @@ impl<S: Storage> Engine<S> {
         let is_others = loaded.watched && access == Access::Free;
         let update = |view, outcome, effect| {
             let held = self.storage.held(pin, entry).ok_or(Failed::Stale)?;
-            let change = Change::Update { view };
+            let change = Change::Update { view: &view };
             self.storage.commit(pin, id, loaded.version, access, change)?;
             Ok(Judged { outcome, held, effect })
         };
@@ -208,7 +208,7 @@ impl<S: Storage> Engine<S> {
             return Err(Failed::Short(Refusal::Capacity));
         };
         let (view, outcome) = grant.with_fence(self.draw_fence());
-        let change = Change::Insert { view, charge, quota };
+        let change = Change::Insert { view: &view, charge, quota };
         match self.storage.commit(pin, id, version, access, change) {
             Ok(()) => {
                 room.spend();

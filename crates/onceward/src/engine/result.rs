@@ -18,7 +18,7 @@ impl<S: Storage> Engine<S> {
         pin: &S::Pin<'_>,
         id: &Hashed<'_>,
         loaded: &Loaded<S::Bytes>,
-        acceptance: Acceptance,
+        acceptance: Acceptance<'_>,
         offered: &ResultRef<'_>,
         access: Access,
     ) -> Result<Option<NotKept>, Uncommitted> {
@@ -42,7 +42,7 @@ impl<S: Storage> Engine<S> {
         let not_kept = stored.not_kept();
         let room = before.total() + drawn.bytes;
         let view = acceptance.storing(not_kept);
-        let change = Change::Complete { view, offered: *offered, stored, room };
+        let change = Change::Complete { view: &view, offered, stored: &stored, room };
         self.storage.commit(pin, id, loaded.version, access, change)?;
         drawn.spend();
         Ok(not_kept)

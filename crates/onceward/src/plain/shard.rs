@@ -152,23 +152,23 @@ impl Shard {
         match change {
             Change::Insert { view, charge, quota } => {
                 let due = found.and_then(|slot| self.take(slot));
-                around.counters.came(&view);
-                self.insert(id, view, charge, quota, around);
+                around.counters.came(view);
+                self.insert(id, *view, charge, quota, around);
                 return Ok(due.and_then(|due| around.ended(due)));
             }
             Change::Update { view } => {
                 let (entry, version) = self.at_next_version(found)?;
-                around.counters.changed(&entry.view, &view);
-                entry.view = View { version, ..view };
+                around.counters.changed(&entry.view, view);
+                entry.view = View { version, ..*view };
             }
             Change::Checkpoint { view, bytes, charge } => {
-                self.replace(found, view, Bytes::Checkpoint(bytes.into()), charge, around)?;
+                self.replace(found, *view, Bytes::Checkpoint(bytes.into()), charge, around)?;
             }
             Change::Complete { view, offered, stored, room } => {
-                let payload = Arc::new(Payload::new(&offered, &stored));
+                let payload = Arc::new(Payload::new(offered, stored));
                 let before = found.and_then(|slot| self.slots.get(slot as usize)?.as_ref());
-                let charge = before.ok_or(Stale)?.charge.completed(&stored);
-                self.replace(found, view, Bytes::Result(payload), charge, around)?;
+                let charge = before.ok_or(Stale)?.charge.completed(stored);
+                self.replace(found, *view, Bytes::Result(payload), charge, around)?;
                 around.budget.release(room.saturating_sub(charge.total()));
             }
             Change::Remove { remembered_until, now } => {

@@ -59,18 +59,18 @@ impl Segments {
             return Err(Uncommitted::Stale);
         }
         if let Change::Insert { view, charge, quota } = change {
-            return self.insert(pin, id, version, &view, charge, quota);
+            return self.insert(pin, id, version, view, charge, quota);
         }
         let seen = seen.filter(|word| !word.dead()).ok_or(Stale)?;
         match change {
             Change::Insert { .. } => Ok(()),
-            Change::Update { view } => Ok(self.update(pin, id, seen, &view)?),
+            Change::Update { view } => Ok(self.update(pin, id, seen, view)?),
             Change::Checkpoint { view, bytes, charge } => {
-                Ok(self.save_checkpoint(pin, id, seen, &view, bytes, charge)?)
+                Ok(self.save_checkpoint(pin, id, seen, view, bytes, charge)?)
             }
             Change::Complete { view, offered, stored, room } => {
-                let digest = stored.not_kept().is_some().then(|| digest(&offered));
-                self.complete(pin, id, seen, &view, stored, digest, room)
+                let digest = stored.not_kept().is_some().then(|| digest(offered));
+                self.complete(pin, id, seen, view, stored, digest, room)
             }
             Change::Remove { remembered_until, now } => {
                 Ok(self.remove(pin, id, seen, remembered_until, now)?)
@@ -240,7 +240,7 @@ impl Segments {
         id: &Hashed<'_>,
         seen: Word,
         view: &View,
-        stored: ResultRef<'_>,
+        stored: &ResultRef<'_>,
         digest: Option<[u8; 32]>,
         room: u64,
     ) -> Result<(), Uncommitted> {
@@ -274,7 +274,7 @@ impl Segments {
     #[inline(always)]
     fn take_pieces(&self, record: &Record<'_>, slot: Slot) -> Option<Pieces> {
         let (arena, budget, stripe) = (&self.arena, &self.around.budget, Self::stripe());
-        let result = result_words(&record.stored);
+        let result = result_words(record.stored);
         let take = |least, words| self.expiry.take(arena, budget, stripe, slot, least, words);
         let (head, whole) = (record.head_words(true), record.head_words(false) + result);
         let first = take(head + RESULT_WORDS_LEAST, whole)?;

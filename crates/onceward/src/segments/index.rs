@@ -184,7 +184,7 @@ impl Index {
             let committed = header.committing(position);
             match first.change(header, committed) {
                 Ok(()) => {
-                    self.help(first, committed);
+                    self.complete(first, committed, slot, word);
                     return Ok(());
                 }
                 // The same version again if a bucket was linked meanwhile.
@@ -305,6 +305,18 @@ impl Index {
                 return header;
             }
             self.help(first, header);
+        }
+    }
+
+    /// Completes and settles the caller's own commit, unless that is done.
+    #[inline]
+    fn complete(&self, first: &Bucket, committed: Header, slot: &AtomicU64, word: Word) {
+        // The claim is the caller's: only a helper of this commit has changed it, if anybody
+        // (invariant 5). Acquires the completed word then.
+        let claimed = word.to_bits() | BUSY;
+        let _ = slot.compare_exchange(claimed, word.to_bits(), AcqRel, Acquire);
+        if first.change(committed, committed.settled()).is_err() {
+            self.help(first, committed); // Done by another, or a bucket was linked.
         }
     }
 

@@ -40,7 +40,7 @@ const TIME_MAX: u64 = (1 << TIME_BITS) - 1;
 pub(crate) struct Record<'a> {
     pub(crate) view: &'a View,
     pub(crate) image: &'a Image,
-    pub(crate) stored: ResultRef<'a>,
+    pub(crate) stored: &'a ResultRef<'a>,
     /// Of the result as offered, when not all of it is stored.
     pub(crate) digest: Option<[u8; 32]>,
     pub(crate) quota: bool,

@@ -112,9 +112,8 @@ impl Slab {
         let class = self.classes.iter().find(|class| class.words >= words)?;
         let bytes = (class.words * WORD) as u64;
         let links = BlockLinks(arena);
-        let own = (0..STRIPES).map(|offset| (stripe + offset) % STRIPES);
-        let free = own.into_iter().find_map(|stripe| class.free[stripe].pop(&links));
-        let block = match free {
+        let free = class.free[stripe].pop(&links);
+        let block = match free.or_else(|| class.pop_other(&links, stripe)) {
             Some(block) => block,
             None => {
                 if owed {
@@ -150,8 +149,7 @@ impl Slab {
 
     /// Gives back what was not published.
     pub(crate) fn give_back(&self, arena: &Arena, stripe: usize, block: u64) {
-        let segment = arena.segment(arena.segment_of(block));
-        let words = segment.block_words.load(Relaxed) as usize;
+        let words = block_words(arena, block);
         arena.word(block).store(Kind::Nothing as u64, Relaxed);
         self.figures.in_use.less((words * WORD) as u64);
         if let Some(class) = self.classes.iter().find(|class| class.words == words) {
@@ -171,12 +169,27 @@ impl Slab {
 
     /// Frees what was retired in epoch `stamp`. The caller is pinned, and the epoch is two later.
     pub(crate) fn free_retired(&self, arena: &Arena, stamp: u64) {
+        let links = BlockLinks(arena);
         for (number, stripe) in self.stripes.iter().enumerate() {
-            let mut block = stripe.limbo(stamp).take();
-            while block != 0 {
-                let next = BlockLinks(arena).link(block).load(Relaxed);
-                self.give_back(arena, number, block);
-                block = next;
+            let mut first = stripe.limbo(stamp).take();
+            while first != 0 {
+                // Blocks of one size are linked already, and go on their list together.
+                let words = block_words(arena, first);
+                let (mut last, mut count) = (first, 1);
+                arena.word(first).store(Kind::Nothing as u64, Relaxed);
+                let rest = loop {
+                    let next = links.link(last).load(Relaxed);
+                    if next == 0 || block_words(arena, next) != words {
+                        break next;
+                    }
+                    arena.word(next).store(Kind::Nothing as u64, Relaxed);
+                    (last, count) = (next, count + 1);
+                };
+                self.figures.in_use.less((count * words * WORD) as u64);
+                if let Some(class) = self.classes.iter().find(|class| class.words == words) {
+                    class.free[number].push_chain(&links, first, last);
+                }
+                first = rest;
             }
         }
     }
@@ -228,7 +241,18 @@ impl Slab {
     }
 }
 
+/// Words of a block, which its segment knows.
+#[inline]
+fn block_words(arena: &Arena, block: u64) -> usize {
+    arena.segment(arena.segment_of(block)).block_words.load(Relaxed) as usize
+}
+
 impl Class {
+    /// A free block of another stripe's.
+    fn pop_other(&self, links: &BlockLinks<'_>, stripe: usize) -> Option<u64> {
+        (1..STRIPES).find_map(|offset| self.free[(stripe + offset) % STRIPES].pop(links))
+    }
+
     /// Cuts a block that was never used.
     fn cut(&self, arena: &Arena, stripe: usize) -> Option<u64> {
         let size = arena.geometry.segment_words;
