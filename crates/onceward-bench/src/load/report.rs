@@ -7,6 +7,7 @@
 //! | [`read`] | a document from JSON; a foreign or newer form is refused |
 //! | [`table`] | tables for the terminal |
 //! | [`html`] | one page of HTML with everything in it |
+//! | [`compare`] | what changed from one document to another, for [`Comparison::table`] and [`html`] |
 //! | [`hdr_logs`] | name and text of an HdrHistogram interval log for each series |
 //! | [`histogram`] | a distribution's whole histogram |
 //!
@@ -16,6 +17,7 @@
 //! [`Document`]: super::record::Document
 
 mod block;
+mod comparison;
 mod form;
 mod grid;
 mod hdr_log;
@@ -26,6 +28,7 @@ mod page;
 mod spread;
 mod table;
 
+pub use comparison::{Comparison, compare};
 pub use form::{ReadError, read, write};
 pub use hdr_log::{HdrLogError, hdr_logs};
 pub use histogram::{HistogramError, histogram};

@@ -15,7 +15,7 @@ fn drawings(page: &str) -> Vec<&str> {
 
 #[test]
 fn every_drawing_is_well_formed_and_has_a_title() {
-    let page = report::html(&sample::full());
+    let page = report::html(&sample::full(), None);
     // To be looked at: in the folder `tmp` of the target folder.
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report.html");
     std::fs::write(file, &page).expect("written");
@@ -43,7 +43,7 @@ fn every_drawing_is_well_formed_and_has_a_title() {
 
 #[test]
 fn the_page_needs_nothing_from_outside() {
-    let page = report::html(&sample::full());
+    let page = report::html(&sample::full(), None);
     for outside in ["://", "url(", "@import", "src=", "<script", "<link", "srcset"] {
         assert!(!page.contains(outside), "{outside}");
     }
@@ -70,7 +70,7 @@ fn whatever_a_document_says_is_text() {
         let all = series.runs[1].latency["all"].clone();
         series.runs[1].latency.insert(bad.to_owned(), all);
     }
-    let page = report::html(&document);
+    let page = report::html(&document, None);
     assert!(page.contains("&lt;/title&gt;&lt;script&gt;"));
     assert!(!page.contains("<script") && !page.contains("<b>"));
     assert_eq!(page.matches("</title>").count(), page.matches("<title>").count());
@@ -83,8 +83,8 @@ fn whatever_a_document_says_is_text() {
 fn a_document_without_figures_has_no_plots() {
     let mut document = sample::small();
     document.series.iter_mut().for_each(|series| series.runs.clear());
-    let page = report::html(&document);
+    let page = report::html(&document, None);
     assert!(page.contains("0") && !page.contains("<figure"));
     document.series.clear();
-    assert!(report::html(&document).contains("Onceward load report"));
+    assert!(report::html(&document, None).contains("Onceward load report"));
 }

@@ -196,11 +196,11 @@ pub(crate) fn full() -> Document {
         }
     }
     for made in MADE {
-        for part in 1..=8 {
+        for part in 1..=5 {
             let load = Load {
                 mix: "mixed".to_owned(),
                 mode: "two".to_owned(),
-                offered_rate: Some(50_000.0 * f64::from(part)),
+                offered_rate: Some(80_000.0 * f64::from(part)),
                 ..load()
             };
             document.series.push(series(made, load, 0.05));

@@ -221,7 +221,7 @@ impl Row<'_> {
 }
 
 /// Whether two loads differ at most in what a row shows.
-fn same(a: &Load, b: &Load) -> bool {
+pub(super) fn same(a: &Load, b: &Load) -> bool {
     let of = |load: &Load| {
         let shape = (load.connections, load.pipeline, load.threads, load.keys, load.retention_ms);
         let words =

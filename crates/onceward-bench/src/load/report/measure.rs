@@ -54,6 +54,11 @@ impl Measure {
         }
     }
 
+    /// More is better for a rate, less for all else.
+    pub(super) const fn more_is_better(self) -> bool {
+        matches!(self, Self::Rate)
+    }
+
     pub(super) fn of(self, run: &Run) -> Option<f64> {
         let each = |nanos: Option<u64>| {
             (run.round_trips > 0).then_some(nanos? as f64 / 1e3 / run.round_trips as f64)

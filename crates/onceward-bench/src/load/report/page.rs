@@ -17,6 +17,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::style::Styles;
 use super::block::Block;
+use super::comparison::Comparison;
 use super::grid::{self, Grid};
 use super::measure::Measure;
 use super::table::{machine, started, targets, unused};
@@ -26,9 +27,13 @@ const STYLE: &str = include_str!("page/style.css");
 /// Nothing may be fetched: what is shown is in the page.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// The whole document as one page without any outside resource.
+/// As many lines of runs that are not used are shown unasked.
+const UNUSED_SHOWN: usize = 6;
+
+/// The whole document as one page without any outside resource; with what changed, if it was
+/// compared with another one.
 #[must_use]
-pub fn html(document: &Document) -> String {
+pub fn html(document: &Document, comparison: Option<&Comparison>) -> String {
     let styles = Styles::of(document);
     let blocks = Block::of(document);
     let page = html! {
@@ -54,6 +59,7 @@ pub fn html(document: &Document) -> String {
                     }
                 }
                 main {
+                    @if let Some(comparison) = comparison { (changes(comparison)) }
                     @for (at, block) in blocks.iter().enumerate() {
                         (section(block, at + 1, &styles))
                     }
@@ -98,7 +104,10 @@ fn section(block: &Block<'_>, number: usize, styles: &Styles) -> Markup {
             }
             (table("median [least–greatest] of the runs", &grid::figures(block)))
             @if !unused.is_empty() {
-                p.warning { "Not used:" @for line in &unused { br; (line) } }
+                details.warning open[unused.len() <= UNUSED_SHOWN] {
+                    summary { "Runs that are not used" }
+                    @for line in &unused { p { (line) } }
+                }
             }
             div.figures {
                 (bars::of(block, styles, Measure::ServerCpu, "Server CPU per round trip"))
@@ -108,7 +117,9 @@ fn section(block: &Block<'_>, number: usize, styles: &Styles) -> Markup {
                     (rates::of(block, styles, measure))
                 }
             }
-            @for (title, grid) in grid::ratios(block) { (table(&title, &grid)) }
+            div.beside { @for (title, grid) in grid::ratios(block) {
+                div { (table(&title, &grid)) }
+            } }
             @if let Some(grid) = grid::operations(block) {
                 details {
                     summary { "Times by operation" }
@@ -123,9 +134,10 @@ fn section(block: &Block<'_>, number: usize, styles: &Styles) -> Markup {
 fn table(caption: &str, grid: &Grid) -> Markup {
     let class = |at: usize| (at < grid.words).then_some("word");
     html! {
+        // Not a caption: that would scroll with the table.
+        p.soft.caption { (caption) }
         div.scroll tabindex="0" role="region" aria-label=(caption) {
-            table {
-                caption { (caption) }
+            table aria-label=(caption) {
                 thead { tr { @for (at, (name, unit)) in grid.columns.iter().enumerate() {
                     th scope="col" class=[class(at)] {
                         (name) @if !unit.is_empty() { small { (unit) } }
@@ -152,6 +164,21 @@ fn spread_cell(cell: &str) -> Markup {
             html! { (median) " " span.spread { "[" (spread) } }
         }
         _ => html! { (cell) },
+    }
+}
+
+fn changes(comparison: &Comparison) -> Markup {
+    html! {
+        section id="changes" {
+            h2 { "Changes" }
+            p.soft {
+                "Within spread: runs before and after lie among each other, so nothing can be told."
+            }
+            @for warning in &comparison.warnings { p.warning { (warning) } }
+            @for (title, grid) in &comparison.loads { (table(title, grid)) }
+            @if comparison.loads.is_empty() { p { "No series is in both." } }
+            @for line in &comparison.alone { p.soft { (line) } }
+        }
     }
 }
 

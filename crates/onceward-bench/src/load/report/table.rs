@@ -106,14 +106,24 @@ fn block_text(block: &Block<'_>, width: Option<u16>) -> String {
     text
 }
 
-/// A line for each run that enters no figure.
+/// A line for each reason for which runs of a row enter no figure.
 pub(super) fn unused(block: &Block<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for row in &block.rows {
+        let at = row.rate().map(|rate| format!(" at {}/s", number(rate))).unwrap_or_default();
+        let all = row.series.runs.len();
+        let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
         for (run, reason) in &row.unused {
-            let at = row.rate().map(|rate| format!(" at {}/s", number(rate))).unwrap_or_default();
-            let all = row.series.runs.len();
-            lines.push(format!("{}{at}, run {run} of {all}, {reason}", row.label));
+            let (run, reason) = (run.to_string(), reason.to_string());
+            match reasons.iter_mut().find(|(other, _)| *other == reason) {
+                Some((_, runs)) => runs.push(run),
+                None => reasons.push((reason, vec![run])),
+            }
+        }
+        for (reason, runs) in reasons {
+            let s = if runs.len() == 1 { "" } else { "s" };
+            let runs = runs.join(", ");
+            lines.push(format!("{}{at}, run{s} {runs} of {all}, {reason}", row.label));
         }
     }
     lines

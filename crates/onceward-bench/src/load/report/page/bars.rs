@@ -30,8 +30,11 @@ pub(super) fn of(block: &Block<'_>, styles: &Styles, measure: Measure, heading: 
             (bar(row, styles, measure, ROW * at as f64, &x))
         }
         @if let Some(floor) = floor {
-            path.at-floor d={ "M" (px(x(floor.median))) " 0V" (px(height)) } {
-                title { (FLOOR) ", the kernel's floor: " (number(floor.median)) }
+            // Beside the bars only: through a label it could not be read.
+            @for at in 0..rows.len() {
+                path.at-floor d={ "M" (px(x(floor.median))) " " (px(ROW * at as f64 + 17.0)) "v20" } {
+                    title { (FLOOR) ", the kernel's floor: " (number(floor.median)) }
+                }
             }
         }
     };
