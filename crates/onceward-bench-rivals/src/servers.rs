@@ -7,6 +7,7 @@
 //!   target (dialects) ── onceward_bench::load::run ── a Run
 //! ```
 
+pub mod bars;
 mod command;
 pub mod dialects;
 pub mod echo;
@@ -18,5 +19,6 @@ pub mod program;
 pub mod rounds;
 pub mod settings;
 pub mod target;
+pub mod verdict;
 
 pub use command::main;

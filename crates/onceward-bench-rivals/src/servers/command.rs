@@ -6,18 +6,21 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
-use onceward_bench::engine::Fault;
+use onceward_bench::engine::{Fault, cores};
 use onceward_bench::load::Mix;
+use onceward_bench::load::report::{table, write};
 
 use super::echo::Echo;
-use super::figures::{cpu_micros, latency_micros, rate, spread};
 use super::launch::{LAUNCH, Launch};
 use super::mode::Mode;
 use super::process::Transport;
 use super::program::Given;
 use super::rounds::{self, Scope};
 use super::target::TargetName;
+use super::{bars, verdict};
+use crate::client_cost;
 use crate::command::count;
 
 #[derive(Debug, Parser)]
@@ -35,6 +38,10 @@ struct Command {
 enum Part {
     /// Starts each server in turn, asks all the same, and compares
     Rivals(Box<RivalsArgs>),
+    /// Bytes per key: each server filled with many
+    Memory(Box<MemoryArgs>),
+    /// Processor time of a call in our client, beside redis-rs
+    Client(client_cost::Options),
     /// The floor as a server: moves bytes and does nothing else
     Echo(EchoArgs),
     #[command(name = LAUNCH, hide = true)]
@@ -103,11 +110,71 @@ struct RivalsArgs {
     /// Decides keys, values and order
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Fewer and shorter runs, for a first look
+    #[arg(long, conflicts_with = "smoke")]
+    quick: bool,
+    /// Everything once and tiny, to show that it works: its figures mean nothing
+    #[arg(long)]
+    smoke: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    given: Given,
+}
+
+#[derive(Args, Debug)]
+struct MemoryArgs {
+    /// Targets; several with commas
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "onceward,redis,valkey,memcached,redis-lua,valkey-lua"
+    )]
+    targets: Vec<TargetName>,
+    /// Keys
+    #[arg(long, value_name = "N", default_value = "5M", value_parser = count)]
+    keys: u64,
+    /// Bytes of each value
+    #[arg(long, value_name = "BYTES", default_value_t = 512)]
+    value_bytes: usize,
+    /// Runs of each
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    runs: usize,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    given: Given,
+}
+
+#[derive(Args, Debug)]
+struct OutputArgs {
     /// Writes everything that was found
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    #[command(flatten)]
-    given: Given,
+}
+
+impl MemoryArgs {
+    fn scope(&self) -> Scope {
+        Scope {
+            targets: self.targets.clone(),
+            modes: vec![Mode::Same],
+            mixes: vec![Mix::First],
+            points: vec![(50, 16)],
+            server_threads: vec![1],
+            keys: self.keys,
+            replay_rounds: 1,
+            exact_index: true,
+            warm_up: 0,
+            value_bytes: self.value_bytes,
+            runs: self.runs,
+            transport: Transport::Tcp,
+            patience: Duration::ZERO,
+            far_retries: 0,
+            seed: 1,
+            given: self.given.clone(),
+        }
+    }
 }
 
 fn mix(text: &str) -> Result<Mix, String> {
@@ -116,6 +183,9 @@ fn mix(text: &str) -> Result<Mix, String> {
 
 impl RivalsArgs {
     fn scope(&self) -> Scope {
+        if self.smoke {
+            return self.tiny();
+        }
         let points = self.connections.iter().flat_map(|&connections| {
             let depths = self.pipeline.iter().filter(move |&&depth| connections > 1 || depth == 1);
             depths.map(move |&depth| (connections, depth))
@@ -127,13 +197,38 @@ impl RivalsArgs {
             points: points.collect(),
             server_threads: self.server_threads.clone(),
             keys: self.keys,
-            replay_rounds: self.replay_rounds,
+            replay_rounds: if self.quick { 1 } else { self.replay_rounds },
+            exact_index: false,
             warm_up: self.warm_up,
             value_bytes: self.value_bytes,
-            runs: self.runs,
+            runs: if self.quick { self.runs.min(3) } else { self.runs },
             transport: if self.unix { Transport::Unix } else { Transport::Tcp },
             patience: Duration::from_secs(self.gate),
             far_retries: self.far_retries,
+            seed: self.seed,
+            given: self.given.clone(),
+        }
+    }
+
+    /// All targets, all mixes that they can be asked, all modes, and nothing that takes time. Cores
+    /// may be far from each other: no figure is looked at.
+    fn tiny(&self) -> Scope {
+        let two = cores::available().is_ok_and(|cores| cores.len() > 1);
+        Scope {
+            targets: self.targets.clone(),
+            modes: if two { vec![Mode::Same, Mode::Two] } else { vec![Mode::Same] },
+            mixes: vec![Mix::First, Mix::Replay, Mix::Mixed, Mix::Conflict, Mix::Mismatch],
+            points: vec![(1, 1), (3, 8)],
+            server_threads: vec![1, 2],
+            keys: 500,
+            replay_rounds: 2,
+            exact_index: false,
+            warm_up: 100,
+            value_bytes: self.value_bytes,
+            runs: 1,
+            transport: if self.unix { Transport::Unix } else { Transport::Tcp },
+            patience: Duration::ZERO,
+            far_retries: 0,
             seed: self.seed,
             given: self.given.clone(),
         }
@@ -145,6 +240,11 @@ impl RivalsArgs {
 pub fn main() -> ExitCode {
     let done = match Command::parse().part {
         Part::Rivals(arguments) => rivals(&arguments),
+        Part::Memory(arguments) => memory(&arguments),
+        Part::Client(options) => client_cost::run(&options).map(|report| {
+            print!("{report}");
+            ExitCode::SUCCESS
+        }),
         Part::Echo(arguments) => echo(&arguments),
         Part::Launch(launch) => launch.run().map(|never| match never {}),
     };
@@ -168,53 +268,33 @@ fn echo(arguments: &EchoArgs) -> Result<ExitCode, Fault> {
 }
 
 fn rivals(arguments: &RivalsArgs) -> Result<ExitCode, Fault> {
+    if arguments.smoke {
+        println!("a tiny run, to show that it works: its figures mean nothing\n");
+    }
+    report(&arguments.scope(), &arguments.output)
+}
+
+fn memory(arguments: &MemoryArgs) -> Result<ExitCode, Fault> {
+    report(&arguments.scope(), &arguments.output)
+}
+
+fn report(scope: &Scope, output: &OutputArgs) -> Result<ExitCode, Fault> {
     let style =
         ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} of {duration}  {msg}")?;
     let progress = ProgressBar::new(0).with_style(style);
-    let document = rounds::run(&arguments.scope(), &progress)?;
+    let document = rounds::run(scope, &progress)?;
     progress.finish_and_clear();
-    if let Some(path) = &arguments.json {
-        crate::command::write_json(path, &document)?;
+    print!("{}", table(&document, Term::stdout().size_checked().map(|(_, width)| width)));
+    if !document.bars.is_empty() {
+        print!("\nBars\n{}", bars::text(&document.bars));
     }
-    let mut failed = false;
-    let mut last = String::new();
-    for series in &document.series {
-        let load = &series.load;
-        let head = format!("\n{} {} × {} {}", load.mode, load.connections, load.pipeline, load.mix);
-        if head != last {
-            println!("{head}");
-            last = head;
-        }
-        let floor = document.series.iter().find(|other| {
-            let same = &other.load;
-            other.target.name == "echo"
-                && (&same.mode, same.connections, same.pipeline, &same.mix)
-                    == (&load.mode, load.connections, load.pipeline, &load.mix)
-        });
-        let floor = floor.and_then(|floor| spread(floor, cpu_micros));
-        let name = &series.target.name;
-        let cpu = spread(series, cpu_micros);
-        let text = cpu.map_or("–".to_owned(), |cpu| {
-            format!("{:.3} [{:.3}–{:.3}]", cpu.median, cpu.least, cpu.greatest)
-        });
-        let ratio = cpu.zip(floor).map_or(f64::NAN, |(cpu, floor)| cpu.median / floor.median);
-        let at = |percentile| {
-            spread(series, |run| latency_micros(run, percentile)).map_or(f64::NAN, |at| at.median)
-        };
-        let rate = spread(series, rate).map_or(f64::NAN, |rate| rate.median);
-        println!(
-            "{name:12} {:2} {text:24} × {ratio:5.2}  p50 {:8.1} p99 {:8.1} p99.9 {:8.1}  {rate:9.0}/s",
-            load.server_threads.unwrap_or(0),
-            at("50"),
-            at("99"),
-            at("99.9"),
-        );
-        for run in &series.runs {
-            if let Some(failure) = &run.failure {
-                println!("  FAILED: {failure}");
-                failed = true;
-            }
-        }
+    if let Some(path) = &output.json {
+        std::fs::write(path, write(&document)?)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let faults = verdict::faults(&document);
+    for fault in &faults {
+        eprintln!("FAILED: {fault}");
+    }
+    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -79,6 +79,11 @@ impl Program {
     /// # Errors
     /// It is nowhere; says how it is had.
     pub fn find(self, given: &Given) -> Result<PathBuf, Fault> {
+        // Servers are started in folders of their own.
+        Ok(std::path::absolute(self.look(given)?)?)
+    }
+
+    fn look(self, given: &Given) -> Result<PathBuf, Fault> {
         let own = std::env::current_exe()?;
         match self {
             Self::Echo => Ok(own),

@@ -8,6 +8,7 @@ use onceward_bench::engine::{Fault, Values, cores, process};
 use onceward_bench::load::record::{Document, Machine, Run, SCHEMA, Series, Target};
 use onceward_bench::load::{Address, Bound, KEY_BYTES, Mix, Plan, ServerProcess};
 
+use super::bars::bars;
 use super::mode::Mode;
 use super::process::{Server, Transport};
 use super::program::Given;
@@ -34,6 +35,8 @@ pub struct Scope {
     pub keys: u64,
     /// How often each stored key is asked for.
     pub replay_rounds: u64,
+    /// Whether our index is sized for exactly these keys, for bytes per key.
+    pub exact_index: bool,
     /// Operations before those that count.
     pub warm_up: u64,
     /// Bytes of each value.
@@ -83,6 +86,10 @@ pub fn run(scope: &Scope, progress: &ProgressBar) -> Result<Document, Fault> {
     }
     for group in &groups {
         run_group(scope, group, progress, &mut document)?;
+        if progress.is_hidden() {
+            // Not on a terminal: a line now and then shows that it goes on.
+            eprintln!("{} of {} runs", progress.position(), progress.length().unwrap_or(0));
+        }
     }
     for mix in &scope.mixes {
         let cannot: Vec<_> = scope.targets.iter().filter(|target| !target.can(*mix)).collect();
@@ -92,6 +99,7 @@ pub fn run(scope: &Scope, progress: &ProgressBar) -> Result<Document, Fault> {
             document.notes.push(format!("mix `{mix}` cannot be said to {names}"));
         }
     }
+    document.bars = bars(&document);
     Ok(document)
 }
 
@@ -193,7 +201,7 @@ impl Subject<'_> {
             threads,
             entries: scope.keys + scope.warm_up,
             entry_bytes: (KEY_BYTES + scope.value_bytes) as u64,
-            exact: false,
+            exact: scope.exact_index,
         };
         let server =
             Server::start(target.program(), &scope.given, scope.transport, &needs, &cores.server)?;

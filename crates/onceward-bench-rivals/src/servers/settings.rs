@@ -67,7 +67,8 @@ impl Settings {
     fn state(&mut self, option: &str, value: impl ToString) {
         let value = value.to_string();
         self.add(&[option, &value]);
-        self.stated.insert(option.trim_start_matches('-').to_owned(), value);
+        let told = if value.is_empty() { "\"\"".to_owned() } else { value };
+        self.stated.insert(option.trim_start_matches('-').to_owned(), told);
     }
 
     fn echo(&mut self, address: &Address) {

@@ -32,8 +32,45 @@ pub struct Document {
     pub versions: BTreeMap<String, String>,
     /// What was measured, in the order of the report.
     pub series: Vec<Series>,
+    /// What had to be reached, and whether it was.
+    pub bars: Vec<Bar>,
     /// What whoever reads the figures should know: what was left out, and why.
     pub notes: Vec<String>,
+}
+
+/// One figure that had to be reached. A bar that is missed fails no run.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Bar {
+    /// What is held against what.
+    pub name: String,
+    /// The most that it may be.
+    pub bound: f64,
+    /// What was found: the median over the rounds.
+    pub found: f64,
+    /// The least of them.
+    pub least: f64,
+    /// The greatest.
+    pub greatest: f64,
+    /// Rounds that count.
+    pub rounds: usize,
+    /// Where the bar is set against a rival: what the kernel's floor itself has of that rival in
+    /// the same rounds. Nobody who answers over a socket gets below it.
+    pub floor: Option<f64>,
+}
+
+impl Bar {
+    /// Whether it is reached.
+    #[must_use]
+    pub fn is_met(&self) -> bool {
+        self.found <= self.bound
+    }
+
+    /// By what factor it is missed: over 1 where it is.
+    #[must_use]
+    pub fn missed_by(&self) -> f64 {
+        self.found / self.bound
+    }
 }
 
 /// The machine, as far as figures depend on it.

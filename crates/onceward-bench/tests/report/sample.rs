@@ -179,6 +179,7 @@ pub(crate) fn small() -> Document {
             .map(|(name, version)| (name.to_owned(), version.to_owned()))
             .into(),
         series: vec![own, echo, redis],
+        bars: Vec::new(),
         notes: vec!["valkey was not found".to_owned()],
     }
 }
