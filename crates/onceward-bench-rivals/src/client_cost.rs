@@ -19,6 +19,8 @@ use onceward_bench::{Measurement, Report, Workload};
 use callers::{Caller, Onceward, Operation, Redis};
 use server::Server;
 
+const VALUE_BYTES_MAX: usize = 65_536;
+
 /// What is measured, and how often.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
@@ -41,11 +43,14 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(100..=100_000))]
     pub keys: u64,
     /// Bytes of each value
-    #[arg(long, value_name = "BYTES", default_value_t = 512, value_parser = clap::value_parser!(u64).range(8..=65_536))]
+    #[arg(long, value_name = "BYTES", default_value_t = 512, value_parser = clap::value_parser!(u64).range(8..=VALUE_BYTES_MAX as u64))]
     pub value_bytes: u64,
     /// Runs of all, in turn
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=99))]
     pub runs: u64,
+    /// Servers on the client's core: then no figure depends on what waking another core costs
+    #[arg(long)]
+    pub same_core: bool,
     /// Only the system of this name: onceward or redis
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
@@ -61,9 +66,10 @@ const OF_ONE_RUN: &str = "CPU per call / redis-rs GET";
 /// # Errors
 /// A server that does not start, an answer other than the right one, or a machine with one core.
 pub fn run(options: &Options) -> Result<Report, Fault> {
-    let cores = cores::available()?;
-    let [client_core, server_core, ..] = cores[..] else {
-        return Err("client and server need a core each".into());
+    let (client_core, server_core) = match cores::available()?[..] {
+        [core, ..] if options.same_core => (core, core),
+        [client, server, ..] => (client, server),
+        _ => return Err("client and servers need a core each, or --same-core".into()),
     };
     let workload = Workload {
         entries: options.keys,
@@ -157,7 +163,13 @@ impl Measure<'_> {
             for &operation in C::OPERATIONS {
                 let turn = |calls, part| Turn { operation, tasks, calls, run: self.run, part };
                 self.together(&caller, turn(calls / 10, 0)).await?;
+                let before = caller.writes();
                 let cost = self.together(&caller, turn(calls, 1)).await?;
+                if let (Some(before), Some(after)) = (before, caller.writes()) {
+                    let shared = (after.0 - before.0) as f64 / (after.1 - before.1) as f64;
+                    let name = format!("{} {}: calls per write", C::NAME, operation.name());
+                    values.push(Measurement::new(name, "", shared));
+                }
                 let name = operation.name();
                 let per_call = |nanos: u64| nanos as f64 / cost.calls as f64;
                 values.push(Measurement::new(

@@ -62,6 +62,7 @@ impl Client {
                 message: format!("batch has {} items: send at most {BATCH_ITEMS_MAX}", items.len()),
             });
         }
+        let _gathers = self.gather();
         let chains = iter(chains(items.iter().map(|(key, _)| *key)));
         let mut asking = chains
             .map(async |chain: Vec<usize>| {

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
 use tracing::Span;
 
-use crate::figures::{EXECUTION_SECONDS, Figure, Figures, Held};
+use crate::figures::{EXECUTION_SECONDS, Figure, Figures, Held, Since};
 use crate::outcome::{ExecuteError, Executed};
 
 /// Counts as cut off unless it is told how it ended.
 pub(crate) struct Call {
     figures: Arc<Figures>,
     span: Span,
-    started: Instant,
+    started: Since,
     ended: bool,
     _running: Held,
 }
@@ -23,7 +22,7 @@ impl Call {
         Self {
             figures: Arc::clone(figures),
             span,
-            started: Instant::now(),
+            started: Since::now(),
             ended: false,
             _running: figures.hold(Figure::ExecutionsRunning),
         }
@@ -80,7 +79,7 @@ impl Call {
         self.ended = true;
         let Some((label, outcome)) = figure.metric().label else { return };
         self.figures.add(figure);
-        self.figures.took(EXECUTION_SECONDS, (label, outcome), self.started.elapsed());
+        self.figures.took(EXECUTION_SECONDS, (label, outcome), self.started);
         self.span.record("outcome", outcome);
     }
 }

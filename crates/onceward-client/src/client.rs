@@ -21,11 +21,11 @@ use crate::context::Context;
 use crate::embedded::Embedded;
 use crate::error::{ClientError, OpenError};
 use crate::execution::Execution;
-use crate::figures::{ClientStats, Figure, Figures, OPERATION_SECONDS};
+use crate::figures::{ClientStats, Figure, Figures, OPERATION_SECONDS, Since};
 use crate::flight::Flights;
 use crate::identifiers::derived_key;
 use crate::outcome::{ExecuteError, Executed, ExecutionResult};
-use crate::remote::Remote;
+use crate::remote::{Gathers, Remote};
 use crate::reply::Reply;
 use crate::typed::{TypedDone, TypedError, TypedOutput};
 use crate::url::{Address, Target};
@@ -359,6 +359,14 @@ impl Client {
         }
     }
 
+    /// Has the requests of a batch go out together while what is given back is there.
+    pub(crate) fn gather(&self) -> Option<Gathers<'_>> {
+        match &self.inner.store {
+            Kind::Embedded(_) => None,
+            Kind::Remote(remote) => Some(remote.gather()),
+        }
+    }
+
     /// Counts an operation, and tells those who trace it how it ended.
     async fn observe<T>(
         &self,
@@ -368,10 +376,10 @@ impl Client {
     ) -> Result<T, ClientError> {
         let figures = &self.inner.figures;
         figures.add(figure);
-        let asked = Instant::now();
+        let asked = Since::now();
         let answer = asking.await;
         let label @ (_, operation) = figure.metric().label.unwrap_or_default();
-        figures.took(OPERATION_SECONDS, label, asked.elapsed());
+        figures.took(OPERATION_SECONDS, label, asked);
         match &answer {
             Ok(outcome) => tracing::trace!(operation, outcome = name(outcome), "answered"),
             Err(error) => {

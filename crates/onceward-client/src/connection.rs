@@ -1,91 +1,104 @@
 //! One connection, shared by all callers: requests go out in the order asked, replies come back
-//! in any order and find their callers by correlation.
+//! in any order and find their callers by slot.
 //!
-//! A caller encodes its frame into the shared buffer and wakes the writer, which takes all that
-//! has gathered in one write. No lock is held across an await.
+//! **Writing.** A caller encodes its frame into the shared buffer. If it is alone, it writes at
+//! once; otherwise the writer task takes all that has gathered when its turn comes, after the
+//! tasks that were ready before it, so that their calls share one system call. Alone means: no
+//! request has its reply outstanding, nobody has yet to take a reply (who does may well ask again),
+//! nothing is queued, and no batch is being put together.
+//!
+//! **Reading.** Each read hands out all its whole frames under one lock, and wakes their callers
+//! after it. **Deadlines** have one timer for all calls, see [`Connection::sweep`].
+//!
+//! No lock is held across an await, and no waker is called under one.
 
-use std::collections::HashMap;
+mod state;
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use onceward_core::{Body, Complete, Millis, NotKept, Resolve, Verdict};
-use onceward_proto::{ClientConn, Received, Request, SendError};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use onceward_core::Millis;
+use onceward_proto::{ClientConn, Request};
+use tokio::runtime::{self, Handle};
+use tokio::sync::{Notify, Semaphore, TryAcquireError};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
+use crate::calls::{Answer, CallId, Left};
 use crate::error::ClientError;
-use crate::figures::{Figure, Figures, Held};
-use crate::reply::{Reply, error_of};
+use crate::figures::{Figure, Figures};
+use crate::output::Output;
+use crate::reply::Reply;
 use crate::span::after;
 
-/// Bytes waiting to be written from which on callers wait before they add to them.
-const QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(crate) use state::BUFFER_BYTES_KEPT;
+use state::{Posting, Sent, State, Writer};
 
-/// The state shared by callers, reader and writer.
+/// The state shared by callers, reader, writer and sweeper.
 pub(crate) struct Connection {
     state: Mutex<State>,
+    /// Set once, with `State::ended`.
+    is_over: AtomicBool,
     /// Wakes the writer: there are bytes to write, or the connection has ended.
     work: Notify,
     /// Wakes callers that found too many bytes queued.
     drained: Notify,
     /// Wakes a writer that is in the middle of a write: the connection has ended.
     over: Notify,
-    in_flight: Arc<Semaphore>,
+    /// Wakes the sweeper: somebody's time ends before it would look.
+    sooner: Notify,
+    /// A permit is forgotten when a request is sent and added when it is answered.
+    in_flight: Semaphore,
     /// A part of `in_flight` only, lest those who wait for an owner keep it from completing.
-    waiting: Arc<Semaphore>,
+    waiting: Semaphore,
     in_flight_max: usize,
     boot_epoch: u64,
+    /// Whose tasks serve it.
+    home: runtime::Id,
     figures: Arc<Figures>,
 }
 
-struct State {
-    conn: ClientConn,
-    /// Whole frames.
-    out: Vec<u8>,
-    pending: HashMap<u64, Pending>,
-    last_received: Instant,
-    /// Why the connection takes no more requests.
-    ended: Option<ClientError>,
-    tasks: Vec<AbortHandle>,
-}
-
-/// A request without its reply. Stays also when its caller has gone, for the server still counts
-/// it among those in flight.
-struct Pending {
-    caller: oneshot::Sender<Reply>,
-    _permits: Permits,
-    _counted: Held,
-}
-
-struct Permits {
-    _in_flight: OwnedSemaphorePermit,
-    _waiting: Option<OwnedSemaphorePermit>,
+/// When an operation has to be answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// Until when it may wait for another's end.
+    pub(crate) wait_until: Instant,
+    /// Beyond the wait, for this request.
+    pub(crate) request_timeout: Duration,
+    /// Of the whole operation, repeats included.
+    pub(crate) deadline: Instant,
+    /// Whether others are about to ask: then it is never alone.
+    pub(crate) in_batch: bool,
 }
 
 impl Connection {
-    /// `conn` has been welcomed.
-    pub(crate) fn new(conn: ClientConn, in_flight_max: usize, figures: Arc<Figures>) -> Self {
+    /// `conn` has been welcomed; the tasks that serve it are to run on the current runtime.
+    pub(crate) fn new(
+        conn: ClientConn,
+        output: Arc<Output>,
+        in_flight_max: usize,
+        figures: Arc<Figures>,
+    ) -> Self {
         let welcome = conn.welcome().copied();
         let allowed = welcome.map_or(2, |welcome| welcome.limits.in_flight_max as usize);
         let in_flight_max = in_flight_max.min(allowed).max(2);
         let waiting_max = in_flight_max - (in_flight_max / 8).max(1);
         Self {
-            state: Mutex::new(State {
-                conn,
-                out: Vec::new(),
-                pending: HashMap::new(),
-                last_received: Instant::now(),
-                ended: None,
-                tasks: Vec::new(),
-            }),
+            state: Mutex::new(State::new(conn, output)),
+            is_over: AtomicBool::new(false),
             work: Notify::new(),
             drained: Notify::new(),
             over: Notify::new(),
-            in_flight: Arc::new(Semaphore::new(in_flight_max)),
-            waiting: Arc::new(Semaphore::new(waiting_max)),
+            sooner: Notify::new(),
+            in_flight: Semaphore::new(in_flight_max),
+            waiting: Semaphore::new(waiting_max),
             in_flight_max,
             boot_epoch: welcome.map_or(0, |welcome| welcome.boot_epoch),
+            home: Handle::current().id(),
             figures,
         }
     }
@@ -96,14 +109,14 @@ impl Connection {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.state().ended.is_none()
+        !self.is_over.load(Ordering::Acquire)
     }
 
     pub(crate) const fn in_flight_max(&self) -> usize {
         self.in_flight_max
     }
 
-    /// Tasks to end with the connection.
+    /// Tasks to end with the connection; the writer comes last.
     pub(crate) fn owns(&self, tasks: Vec<AbortHandle>) {
         let mut state = self.state();
         if state.ended.is_some() {
@@ -112,81 +125,124 @@ impl Connection {
         state.tasks = tasks;
     }
 
-    /// Sends one request and waits for its reply, `request_timeout` beyond the wait at most.
+    /// Sends one request and waits for its reply, at `now`.
     ///
     /// `request` is given what is left of the wait. Dropping the future ends a wait at the server.
     pub(crate) async fn ask<'r>(
-        self: &Arc<Self>,
-        wait_until: Instant,
-        request_timeout: Duration,
+        &self,
+        mut now: Instant,
+        terms: &Terms,
         request: &impl Fn(Millis) -> Request<'r>,
     ) -> Result<Reply, ClientError> {
-        let left = |until: Instant| until.saturating_duration_since(Instant::now());
-        let waiting = if left(wait_until).is_zero() {
+        let Terms { wait_until, request_timeout, deadline, in_batch } = *terms;
+        // Whatever is rare is boxed, so that the future of the usual case stays small.
+        let waiting = if wait_until <= now {
             None
+        } else if let Ok(turn) = self.waiting.try_acquire() {
+            Some(turn)
         } else {
             // If the wait ends in line, the request asks how things stand, without waiting.
-            let turn = Arc::clone(&self.waiting).acquire_owned();
-            timeout_at(wait_until, turn).await.ok().and_then(Result::ok)
+            let turn = Box::pin(timeout_at(wait_until, self.waiting.acquire())).await;
+            now = Instant::now();
+            turn.ok().and_then(Result::ok)
         };
         let waits = waiting.is_some();
-        let wait: Millis = if waits { left(wait_until).into() } else { Millis::ZERO };
-        let answer_by = after(Instant::now() + request_timeout, wait);
-        let asking = async {
-            let turn = Arc::clone(&self.in_flight).acquire_owned();
-            let Ok(in_flight) = turn.await else {
-                return Err(self.why_ended());
-            };
-            let permits = Permits { _in_flight: in_flight, _waiting: waiting };
-            let mut call = self.send(request(wait), waits, permits).await?;
-            let reply = (&mut call.reply).await;
-            call.answered = true;
-            reply.map_err(|_| self.why_ended())
-        };
-        let sent = Instant::now();
-        match timeout_at(answer_by, asking).await {
-            Ok(Ok(Reply::Error(error))) => Err(error),
-            Ok(reply) => reply,
-            Err(_) => {
-                self.figures.add(Figure::Timeouts);
-                let silent = self.state().last_received <= sent;
-                let message = format!("no answer within {} ms", (answer_by - sent).as_millis());
-                let error = ClientError::Unavailable { message };
-                if silent {
-                    // Not a byte since the request: the peer is gone, whatever TCP believes.
-                    self.end(error.clone());
+        let wait: Millis =
+            if waits { wait_until.saturating_duration_since(now).into() } else { Millis::ZERO };
+        let timeout = after(now + request_timeout, wait);
+        let answer_by = timeout.min(deadline);
+        let overdue = || self.overdue(now, answer_by, deadline < timeout);
+        let in_flight = match self.in_flight.try_acquire() {
+            Ok(turn) => turn,
+            Err(TryAcquireError::Closed) => return Err(self.why_ended()),
+            Err(TryAcquireError::NoPermits) => {
+                match Box::pin(timeout_at(answer_by, self.in_flight.acquire())).await {
+                    Ok(Ok(turn)) => turn,
+                    Ok(Err(_)) => return Err(self.why_ended()),
+                    Err(_) => return Err(overdue()),
                 }
-                Err(error)
             }
+        };
+        let request = request(wait);
+        let posting = Posting { request: &request, waits, answer_by, in_batch };
+        let sent = poll_fn(|context| Poll::Ready(self.send(&posting, context.waker()))).await?;
+        let mut call = match sent {
+            Some(call) => call,
+            None => match Box::pin(timeout_at(answer_by, self.send_later(&posting))).await {
+                Ok(sent) => sent?,
+                Err(_) => return Err(overdue()),
+            },
+        };
+        // From here on they are the request's, and given back with its reply.
+        in_flight.forget();
+        if let Some(waiting) = waiting {
+            waiting.forget();
+        }
+        let at_home = Handle::try_current().is_ok_and(|handle| handle.id() == self.home);
+        let answer = if at_home {
+            (&mut call).await
+        } else {
+            // The runtime that sweeps may stand still.
+            let answer = Box::pin(timeout_at(answer_by, &mut call)).await;
+            answer.unwrap_or(Answer::Overdue)
+        };
+        match answer {
+            Answer::Reply(Reply::Error(error)) => Err(error),
+            Answer::Reply(reply) => Ok(reply),
+            Answer::Ended => Err(self.why_ended()),
+            Answer::Overdue => Err(overdue()),
         }
     }
 
-    async fn send(
-        self: &Arc<Self>,
-        request: Request<'_>,
-        waits: bool,
-        permits: Permits,
-    ) -> Result<Call, ClientError> {
-        // Counted outside the lock: a recorder is not ours.
-        let counted = self.figures.hold(Figure::RequestsInFlight);
+    /// None came to what was asked at `asked`.
+    fn overdue(&self, asked: Instant, answer_by: Instant, at_deadline: bool) -> ClientError {
+        self.figures.add(Figure::Timeouts);
+        if at_deadline {
+            return ClientError::unavailable("no answer before the deadline");
+        }
+        let silent = self.state().last_received <= asked;
+        let limit = (answer_by - asked).as_millis();
+        let error = ClientError::unavailable(format!("no answer within {limit} ms"));
+        if silent {
+            // Not a byte since the request: the peer is gone, whatever TCP believes.
+            self.end(error.clone());
+        }
+        error
+    }
+
+    /// `None` while too many bytes are queued.
+    fn send(&self, posting: &Posting<'_>, waker: &Waker) -> Result<Option<Call<'_>>, ClientError> {
+        // Counted outside the lock: a recorder is not ours. And before the reply can count it out.
+        self.figures.add(Figure::RequestsInFlight);
+        let waker = waker.clone();
+        let sent = self.state().send(posting, waker);
+        if !matches!(sent, Ok(Some(_))) {
+            self.figures.take(Figure::RequestsInFlight, 1);
+        }
+        let Some(Sent { id, correlation, sooner, tells_writer, written }) = sent? else {
+            return Ok(None);
+        };
+        if tells_writer {
+            self.work.notify_one();
+        }
+        if sooner {
+            self.sooner.notify_one();
+        }
+        if written {
+            self.figures.add(Figure::Writes);
+        }
+        self.figures.add(Figure::Requests);
+        Ok(Some(Call { connection: self, id, correlation, is_fresh: true, is_over: false }))
+    }
+
+    async fn send_later(&self, posting: &Posting<'_>) -> Result<Call<'_>, ClientError> {
         loop {
             let drained = self.drained.notified();
-            {
-                let mut state = self.state();
-                if let Some(why) = &state.ended {
-                    return Err(why.clone());
-                }
-                if state.out.len() < QUEUED_BYTES_MAX {
-                    let (caller, reply) = oneshot::channel();
-                    let correlation = state.encode(&request)?;
-                    let pending = Pending { caller, _permits: permits, _counted: counted };
-                    state.pending.insert(correlation, pending);
-                    drop(state);
-                    self.work.notify_one();
-                    self.figures.add(Figure::Requests);
-                    let connection = waits.then(|| Arc::clone(self));
-                    return Ok(Call { connection, correlation, reply, answered: false });
-                }
+            let sent = poll_fn(|context| Poll::Ready(self.send(posting, context.waker()))).await?;
+            if let Some(mut call) = sent {
+                // It is polled under another waker next.
+                call.is_fresh = false;
+                return Ok(call);
             }
             drained.await;
         }
@@ -197,49 +253,53 @@ impl Connection {
         ended.unwrap_or_else(|| ClientError::unavailable("the connection ended"))
     }
 
-    /// Ends a wait whose caller has gone.
-    fn cancel(&self, correlation: u64) {
+    /// A caller has gone: its wait at the server ends.
+    fn give_up(&self, id: CallId, correlation: u64) {
         let mut state = self.state();
-        let State { conn, out, .. } = &mut *state;
-        conn.cancel(correlation, out);
+        let left = state.calls.leave(id);
+        let answered = matches!(left, Left::Answered(Answer::Reply(_) | Answer::Ended));
+        let tells_writer = !answered && state.cancel(correlation);
         drop(state);
-        self.work.notify_one();
+        drop(left);
+        if tells_writer {
+            self.work.notify_one();
+        }
     }
 
-    /// Hands out the replies at the front of `input`; gives the bytes consumed and the size of the
-    /// next frame as far as it is known.
-    pub(crate) fn receive(&self, input: &[u8]) -> Result<(usize, usize), ClientError> {
-        let mut consumed = 0;
-        loop {
-            let rest = &input[consumed..];
-            let mut state = self.state();
+    /// Hands out the replies at the front of `input`, with `woken` to gather their callers in;
+    /// gives the bytes consumed and the size of the next frame as far as it is known.
+    pub(crate) fn receive(
+        &self,
+        input: &[u8],
+        woken: &mut Vec<Waker>,
+    ) -> Result<(usize, usize), ClientError> {
+        let (mut answered, mut waits) = (0, 0);
+        let mut state = self.state();
+        if !input.is_empty() {
             state.last_received = Instant::now();
-            let received = state
-                .conn
-                .next(rest)
-                .map_err(|error| ClientError::Protocol { message: error.to_string() })?;
-            let Some((received, size)) = received else {
-                return Ok((consumed, state.conn.frame_size(rest)));
-            };
-            consumed += size;
-            match received {
-                Received::Reply { correlation, reply } => {
-                    let pending = state.pending.remove(&correlation);
-                    drop(state);
-                    if let Some(pending) = pending {
-                        // A caller that has gone wants no reply.
-                        let _ = pending.caller.send(Reply::of(reply, self.boot_epoch));
-                    }
-                }
-                // Another connection may do: the server closed this one, for its own reasons.
-                Received::Closing(error) => {
-                    return Err(match error_of(&error) {
-                        error @ ClientError::Protocol { .. } => error,
-                        other => ClientError::unavailable(other.to_string()),
-                    });
-                }
-            }
         }
+        let mut consumed = 0;
+        let received = loop {
+            match state.receive(&input[consumed..], self.boot_epoch, woken) {
+                Ok(Some((pending, size))) => {
+                    consumed += size;
+                    answered += 1;
+                    waits += usize::from(pending.waits);
+                }
+                Ok(None) => break Ok((consumed, state.conn.frame_size(&input[consumed..]))),
+                Err(error) => break Err(error),
+            }
+        };
+        drop(state);
+        if waits > 0 {
+            self.waiting.add_permits(waits);
+        }
+        if answered > 0 {
+            self.in_flight.add_permits(answered);
+            self.figures.take(Figure::RequestsInFlight, answered);
+        }
+        woken.drain(..).for_each(Waker::wake);
+        received
     }
 
     /// Waits for bytes to write and takes them, leaving `spare` to gather the next. `None` once
@@ -249,12 +309,14 @@ impl Connection {
             {
                 let mut state = self.state();
                 if !state.out.is_empty() {
+                    state.writer = Writer::Writing;
                     spare.clear();
                     std::mem::swap(&mut state.out, &mut spare);
                     drop(state);
                     self.drained.notify_waiters();
                     return Some(spare);
                 }
+                state.writer = Writer::Idle;
                 if state.ended.is_some() {
                     return None;
                 }
@@ -263,11 +325,33 @@ impl Connection {
         }
     }
 
+    /// Wakes the callers whose time is over; gives when to look again, if anybody waits. That is
+    /// the earliest end of those who wait now: who comes later has a later one, unless its wait is
+    /// shorter, and then it says so. So a busy connection is looked over once in a request timeout.
+    pub(crate) fn sweep(&self) -> Option<Instant> {
+        let mut woken = Vec::new();
+        let mut state = self.state();
+        let next = state.calls.sweep(Instant::now(), &mut woken);
+        state.sweep_at = next;
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+        next
+    }
+
+    /// Until [`Self::sweep`] has to look sooner than it said.
+    pub(crate) async fn until_sooner(&self) {
+        self.sooner.notified().await;
+    }
+
     pub(crate) async fn until_ended(&self) {
         let over = self.over.notified();
         if self.is_open() {
             over.await;
         }
+    }
+
+    pub(crate) fn wrote(&self) {
+        self.figures.add(Figure::Writes);
     }
 
     /// Ends the connection at once: every pending request fails with `why`.
@@ -280,25 +364,31 @@ impl Connection {
 
     /// Ends the connection once what is queued is written: nobody is left to ask.
     pub(crate) fn end_after_output(&self) {
-        // The writer ends by itself; the reader, listed first, does not.
         let tasks = self.stop(ClientError::unavailable("the client is gone")).unwrap_or_default();
-        if let Some(reader) = tasks.first() {
-            reader.abort();
+        // The writer ends by itself; the others do not.
+        if let Some((_writer, others)) = tasks.split_last() {
+            others.iter().for_each(AbortHandle::abort);
         }
     }
 
     /// The tasks that are left to end; `None` if it has ended before.
     fn stop(&self, why: ClientError) -> Option<Vec<AbortHandle>> {
+        let mut woken = Vec::new();
         let mut state = self.state();
         if state.ended.is_some() {
             return None;
         }
         tracing::debug!(%why, "connection ended");
         state.ended = Some(why);
-        let pending = std::mem::take(&mut state.pending);
+        self.is_over.store(true, Ordering::Release);
+        state.calls.end(&mut woken);
+        let unanswered = state.conn.outstanding();
+        let output = state.output.take();
         let tasks = std::mem::take(&mut state.tasks);
         drop(state);
-        drop(pending); // Their callers read `ended`.
+        drop(output); // Closes the socket, unless the writer has bytes for it.
+        self.figures.take(Figure::RequestsInFlight, unanswered);
+        woken.into_iter().for_each(Waker::wake);
         self.in_flight.close();
         self.waiting.close();
         self.drained.notify_waiters();
@@ -308,61 +398,39 @@ impl Connection {
     }
 }
 
-impl State {
-    /// Appends the request's frame; a result too large for a frame goes without its body (S20).
-    fn encode(&mut self, request: &Request<'_>) -> Result<u64, ClientError> {
-        let encoded = match self.conn.request(request, &mut self.out) {
-            Err(SendError::TooLarge { .. }) => {
-                self.conn.request(&without_body(request), &mut self.out)
-            }
-            encoded => encoded,
-        };
-        encoded.map_err(|error| match error {
-            SendError::TooLarge { size, max } => ClientError::BadInput {
-                field: "frame".to_owned(),
-                message: format!("the request takes {size} bytes, the connection carries {max}"),
-            },
-            other => ClientError::Protocol { message: other.to_string() },
-        })
-    }
-}
-
-/// The same request with the body of its result, if it has one, declined.
-fn without_body<'r>(request: &Request<'r>) -> Request<'r> {
-    let declined = Body::NotKept(NotKept::Declined);
-    match *request {
-        Request::Complete { key, mut complete } => {
-            complete.result.body = declined;
-            Request::Complete { key, complete: Complete { ..complete } }
-        }
-        Request::Resolve {
-            key,
-            resolve:
-                Resolve { fence, doubt_number, verdict: Verdict::Completed { mut result, fingerprint } },
-        } => {
-            result.body = declined;
-            let verdict = Verdict::Completed { result, fingerprint };
-            Request::Resolve { key, resolve: Resolve { fence, doubt_number, verdict } }
-        }
-        other => other,
-    }
-}
-
 /// A request sent, whose caller waits.
-struct Call {
-    /// Where to cancel, for a request that waits at the server.
-    connection: Option<Arc<Connection>>,
+struct Call<'c> {
+    connection: &'c Connection,
+    id: CallId,
     correlation: u64,
-    reply: oneshot::Receiver<Reply>,
-    answered: bool,
+    /// Just sent with the waker that polls it: no need to look.
+    is_fresh: bool,
+    /// The slot is no longer its own.
+    is_over: bool,
 }
 
-impl Drop for Call {
+impl Future for Call<'_> {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Answer> {
+        if std::mem::take(&mut self.is_fresh) {
+            return Poll::Pending;
+        }
+        let mut stale = None;
+        let answer = self.connection.state().calls.take(self.id, context.waker(), &mut stale);
+        // Who gets no reply in time keeps its slot until it has given the request up.
+        self.is_over = matches!(answer, Poll::Ready(Answer::Reply(_) | Answer::Ended));
+        answer
+    }
+}
+
+impl Drop for Call<'_> {
     fn drop(&mut self) {
-        if let Some(connection) = &self.connection
-            && !self.answered
-        {
-            connection.cancel(self.correlation);
+        if !self.is_over {
+            self.connection.give_up(self.id, self.correlation);
         }
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -1,4 +1,4 @@
-//! Makes a connection: socket, HELLO, and the two tasks that move bytes.
+//! Makes a connection: socket, HELLO, and the tasks that move bytes and watch the time.
 
 use std::io;
 use std::path::Path;
@@ -10,20 +10,21 @@ use bytes::{Buf as _, BytesMut};
 use onceward_core::Namespace;
 use onceward_proto::frame::BODY_BYTES_MAX_CEILING;
 use onceward_proto::{ClientConfig, ClientConn, Hello, Received, Reply};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
-use crate::connection::Connection;
+use crate::connection::{BUFFER_BYTES_KEPT, Connection};
 use crate::error::ClientError;
 use crate::figures::Figures;
+use crate::output::Output;
 use crate::reply::error_of;
 use crate::url::Address;
 
-/// Room for each read; a longer frame gets as much as it needs.
-const READ_BYTES: usize = 16 * 1024;
-/// A buffer grown beyond this is given back once it is empty.
-const BUFFER_BYTES_KEPT: usize = 256 * 1024;
+/// Room for the first read; a longer frame gets as much as it needs.
+const READ_BYTES_MIN: usize = 16 * 1024;
+/// Room for each read once reads have filled what they had.
+const READ_BYTES_MAX: usize = 64 * 1024;
 /// How long the last bytes of a client that is gone may take to leave.
 const LAST_WRITE_MAX: Duration = Duration::from_secs(1);
 
@@ -46,7 +47,7 @@ pub(crate) async fn dial(
             let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(failed)?;
             stream.set_nodelay(true).map_err(failed)?;
             let (input, output) = stream.into_split();
-            open(input, output, introduction).await
+            open(input, Output::Tcp(output), introduction).await
         }
         Address::Unix { path } => dial_unix(path, introduction).await,
         Address::Memory => Err(ClientError::unavailable("mem:// has no connection")),
@@ -62,7 +63,7 @@ async fn dial_unix(
         .await
         .map_err(|error| ClientError::unavailable(format!("cannot connect: {error}")))?;
     let (input, output) = stream.into_split();
-    open(input, output, introduction).await
+    open(input, Output::Unix(output), introduction).await
 }
 
 #[cfg(not(unix))]
@@ -71,25 +72,31 @@ async fn dial_unix(_: &Path, _: &Introduction<'_>) -> Result<Arc<Connection>, Cl
     Err(ClientError::unavailable("this platform has no Unix sockets"))
 }
 
-async fn open(
+/// Is welcomed over a stream that stands, and starts the tasks.
+pub(crate) async fn open(
     mut input: impl AsyncRead + Send + Unpin + 'static,
-    mut output: impl AsyncWrite + Send + Unpin + 'static,
+    output: Output,
     introduction: &Introduction<'_>,
 ) -> Result<Arc<Connection>, ClientError> {
     let mut buffer = BytesMut::new();
-    let conn = introduce(&mut input, &mut output, &mut buffer, introduction).await?;
+    let conn = introduce(&mut input, &output, &mut buffer, introduction).await?;
     let Introduction { in_flight_max, figures, .. } = introduction;
-    let connection = Arc::new(Connection::new(conn, *in_flight_max, Arc::clone(figures)));
-    let reader = tokio::spawn(read(input, buffer, EndsConnection(Arc::clone(&connection))));
-    let writer = tokio::spawn(write(output, EndsConnection(Arc::clone(&connection))));
-    connection.owns(vec![reader.abort_handle(), writer.abort_handle()]);
+    let (output, figures) = (Arc::new(output), Arc::clone(figures));
+    let connection = Connection::new(conn, Arc::clone(&output), *in_flight_max, figures);
+    let connection = Arc::new(connection);
+    let held = || EndsConnection(Arc::clone(&connection));
+    let reader = tokio::spawn(read(input, buffer, held()));
+    let sweeper = tokio::spawn(sweep(held()));
+    let writer = tokio::spawn(write(output, held()));
+    let tasks = [reader, sweeper, writer].map(|task| task.abort_handle());
+    connection.owns(tasks.into());
     Ok(connection)
 }
 
 /// Says HELLO and reads the welcome.
 async fn introduce(
     input: &mut (impl AsyncRead + Unpin),
-    output: &mut (impl AsyncWrite + Unpin),
+    output: &Output,
     buffer: &mut BytesMut,
     introduction: &Introduction<'_>,
 ) -> Result<ClientConn, ClientError> {
@@ -98,7 +105,7 @@ async fn introduce(
     let mut conn = ClientConn::new(&ClientConfig { body_bytes_max: BODY_BYTES_MAX_CEILING });
     let mut hello = Vec::new();
     conn.hello(&Hello::new(introduction.namespace, introduction.credential), &mut hello);
-    output.write_all(&hello).await.map_err(lost)?;
+    output.write_all(&hello, || {}).await.map_err(lost)?;
     loop {
         let received = conn
             .next(buffer)
@@ -119,20 +126,21 @@ async fn introduce(
             }
         }
         let size = conn.frame_size(buffer);
-        if !fill(input, buffer, size).await.map_err(lost)? {
+        if fill(input, buffer, size, READ_BYTES_MIN).await.map_err(lost)? == 0 {
             return Err(ClientError::unavailable("the server closed the connection at HELLO"));
         }
     }
 }
 
-/// Reads at least one byte, with room for a frame of `size`; `false` at the end.
+/// Reads at least one byte, with room for a frame of `size`; 0 at the end.
 async fn fill(
     input: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
     size: usize,
-) -> io::Result<bool> {
-    buffer.reserve(size.saturating_sub(buffer.len()).max(READ_BYTES));
-    Ok(input.read_buf(buffer).await? > 0)
+    room: usize,
+) -> io::Result<usize> {
+    buffer.reserve(size.saturating_sub(buffer.len()).max(room));
+    input.read_buf(buffer).await
 }
 
 /// Held by each task: if it goes, however it goes, so does the connection. A runtime that ends
@@ -146,8 +154,9 @@ impl Drop for EndsConnection {
 }
 
 async fn read(mut input: impl AsyncRead + Unpin, mut buffer: BytesMut, connection: EndsConnection) {
+    let (mut room, mut woken) = (READ_BYTES_MIN, Vec::new());
     let why = loop {
-        let size = match connection.0.receive(&buffer) {
+        let size = match connection.0.receive(&buffer, &mut woken) {
             Ok((consumed, size)) => {
                 buffer.advance(consumed);
                 size
@@ -157,9 +166,11 @@ async fn read(mut input: impl AsyncRead + Unpin, mut buffer: BytesMut, connectio
         if buffer.is_empty() && buffer.capacity() > BUFFER_BYTES_KEPT {
             buffer = BytesMut::new();
         }
-        match fill(&mut input, &mut buffer, size).await {
-            Ok(true) => {}
-            Ok(false) => break ClientError::unavailable("the server closed the connection"),
+        match fill(&mut input, &mut buffer, size, room).await {
+            Ok(0) => break ClientError::unavailable("the server closed the connection"),
+            // As many replies at a time as come together.
+            Ok(read) if read >= room => room = (2 * room).min(READ_BYTES_MAX),
+            Ok(_) => {}
             Err(error) => {
                 break ClientError::unavailable(format!("the connection was lost: {error}"));
             }
@@ -168,22 +179,35 @@ async fn read(mut input: impl AsyncRead + Unpin, mut buffer: BytesMut, connectio
     connection.0.end(why);
 }
 
-async fn write(mut output: impl AsyncWrite + Unpin, connection: EndsConnection) {
+async fn write(output: Arc<Output>, connection: EndsConnection) {
     let mut spare = Vec::new();
     while let Some(batch) = connection.0.take_output(spare).await {
-        let mut writing = pin!(output.write_all(&batch));
-        let written = tokio::select! {
-            written = &mut writing => written,
-            () = connection.0.until_ended() => {
-                timeout(LAST_WRITE_MAX, writing).await.unwrap_or(Ok(()))
-            }
-        };
-        if let Err(error) = written {
+        if let Err(error) = write_batch(&output, &batch, &connection.0).await {
             connection.0.end(ClientError::unavailable(format!("the connection was lost: {error}")));
             return;
         }
         spare = if batch.capacity() > BUFFER_BYTES_KEPT { Vec::new() } else { batch };
     }
-    // The peer sees the end either way; this only says it sooner.
-    let _ = output.shutdown().await;
+}
+
+async fn write_batch(output: &Output, batch: &[u8], connection: &Connection) -> io::Result<()> {
+    let mut writing = pin!(output.write_all(batch, || connection.wrote()));
+    tokio::select! {
+        biased;
+        written = &mut writing => written,
+        () = connection.until_ended() => timeout(LAST_WRITE_MAX, writing).await.unwrap_or(Ok(())),
+    }
+}
+
+/// Ends the calls whose time is over.
+async fn sweep(connection: EndsConnection) {
+    loop {
+        match connection.0.sweep() {
+            Some(at) => tokio::select! {
+                () = sleep_until(at) => {}
+                () = connection.0.until_sooner() => {}
+            },
+            None => connection.0.until_sooner().await,
+        }
+    }
 }

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+
+#[cfg(feature = "metrics")]
+use tokio::time::Instant;
 
 /// How a figure moves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -126,6 +128,8 @@ figures! {
     OperationErrors operation_errors: Counter "onceward_client_operation_errors_total";
     /// Requests put on a connection, repeats included. A `mem://` client makes none.
     Requests requests: Counter "onceward_client_requests_total";
+    /// System calls that wrote requests: calls made at once share them.
+    Writes writes: Counter "onceward_client_writes_total";
     /// Requests without their reply yet, those whose caller has gone included.
     RequestsInFlight requests_in_flight: Gauge "onceward_client_requests_in_flight";
     /// Times that an operation was tried again after it got no answer.
@@ -143,6 +147,19 @@ figures! {
 /// Histograms, in the facade alone.
 pub(crate) const EXECUTION_SECONDS: &str = "onceward_client_execution_seconds";
 pub(crate) const OPERATION_SECONDS: &str = "onceward_client_operation_seconds";
+
+/// When something began, where durations are kept: a clock is not read for nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Since(#[cfg(feature = "metrics")] Instant);
+
+impl Since {
+    pub(crate) fn now() -> Self {
+        Self(
+            #[cfg(feature = "metrics")]
+            Instant::now(),
+        )
+    }
+}
 
 /// The counts themselves.
 pub(crate) struct Figures {
@@ -178,10 +195,13 @@ impl Figures {
         Held { figures: Arc::clone(self), gauge }
     }
 
-    fn take(&self, gauge: Figure) {
-        self.counts[gauge as usize].fetch_sub(1, Ordering::Relaxed);
+    /// Counts so many out.
+    pub(crate) fn take(&self, gauge: Figure, count: usize) {
+        self.counts[gauge as usize].fetch_sub(count as u64, Ordering::Relaxed);
         #[cfg(feature = "metrics")]
-        self.report(gauge, false);
+        for _ in 0..count {
+            self.report(gauge, false);
+        }
     }
 
     /// How long something took, for the facade alone: `name` in seconds, by one label.
@@ -193,10 +213,10 @@ impl Figures {
         &self,
         name: &'static str,
         label: (&'static str, &'static str),
-        length: Duration,
+        since: Since,
     ) {
         #[cfg(feature = "metrics")]
-        metrics::histogram!(name, self.labels(Some(label))).record(length);
+        metrics::histogram!(name, self.labels(Some(label))).record(since.0.elapsed());
     }
 }
 
@@ -228,7 +248,7 @@ pub(crate) struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.figures.take(self.gauge);
+        self.figures.take(self.gauge, 1);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A store over one connection at a time: connects on use, reconnects, repeats what got no answer.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use onceward_core::{Millis, Namespace};
@@ -8,7 +8,7 @@ use onceward_proto::Request;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use crate::builder::Options;
-use crate::connection::Connection;
+use crate::connection::{Connection, Terms};
 use crate::dial::{Introduction, dial};
 use crate::error::ClientError;
 use crate::figures::{Figure, Figures};
@@ -29,10 +29,27 @@ pub(crate) struct Remote {
     /// How often connecting has failed: a caller that waited for `dialing` meanwhile shares the
     /// failure instead of trying at once again.
     failures: AtomicU64,
+    /// How many batches are being asked, see [`Remote::gather`].
+    batches: AtomicUsize,
     figures: Arc<Figures>,
     /// Answers in a connection's place, in a service's own tests.
     #[cfg(feature = "test-util")]
     stand_in: Option<Arc<StandIn>>,
+}
+
+/// Of one operation.
+struct Repeats {
+    pauses: Backoff,
+    retries: u32,
+}
+
+/// See [`Remote::gather`].
+pub(crate) struct Gathers<'r>(&'r Remote);
+
+impl Drop for Gathers<'_> {
+    fn drop(&mut self) {
+        self.0.batches.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Dialing {
@@ -56,6 +73,7 @@ impl Remote {
             current: Mutex::new(None),
             dialing: tokio::sync::Mutex::new(dialing),
             failures: AtomicU64::new(0),
+            batches: AtomicUsize::new(0),
             #[cfg(feature = "test-util")]
             stand_in: None,
         }
@@ -83,6 +101,12 @@ impl Remote {
         connection.map_or(self.options.in_flight_max, |connection| connection.in_flight_max())
     }
 
+    /// Until what is given back goes, no request is written alone: others follow at once.
+    pub(crate) fn gather(&self) -> Gathers<'_> {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        Gathers(self)
+    }
+
     /// Asks until there is an answer, the retries are used up, or the deadline has come: connect
     /// timeout, request timeout and wait together. Every repeat is the same request but for what
     /// is left of its wait, so it carries the same attempt id or token (S3).
@@ -91,42 +115,67 @@ impl Remote {
         wait: Millis,
         request: impl Fn(Millis) -> Request<'r>,
     ) -> Result<Reply, ClientError> {
-        let options = &self.options;
-        let wait_until = after(Instant::now(), wait);
-        let deadline = wait_until + options.connect_timeout + options.request_timeout;
-        let mut pauses = Backoff::new(options.pause_min, options.pause_max);
-        let mut retries = 0;
+        let Options { connect_timeout, request_timeout, .. } = self.options;
+        let mut now = Instant::now();
+        let wait_until = after(now, wait);
+        let terms = Terms {
+            wait_until,
+            request_timeout,
+            deadline: wait_until + connect_timeout + request_timeout,
+            in_batch: self.batches.load(Ordering::Relaxed) > 0,
+        };
+        let mut repeats = None;
         loop {
-            let attempt = async {
-                #[cfg(feature = "test-util")]
-                if let Some(stand_in) = &self.stand_in {
-                    let namespace = Namespace::new(&self.namespace)?;
-                    let timeout = options.request_timeout;
-                    return stand_in.ask(namespace, wait_until, timeout, &request).await;
-                }
-                let connection = self.connection().await?;
-                connection.ask(wait_until, options.request_timeout, &request).await
+            let answer = match self.open_connection() {
+                Some(connection) => connection.ask(now, &terms, &request).await,
+                // Boxed, as all that is rare, so that the future of the usual case stays small.
+                None => Box::pin(self.connect_and_ask(&terms, &request)).await,
             };
-            let error = match timeout_at(deadline, attempt).await {
-                Ok(Err(error)) => error,
-                Ok(reply) => return reply,
-                Err(_) => {
-                    self.figures.add(Figure::Timeouts);
-                    ClientError::unavailable("no answer before the deadline")
-                }
-            };
-            let pause = pauses.next();
-            let repeats = matches!(error, ClientError::Unavailable { .. })
-                && retries < options.retries_max
-                && Instant::now() + pause < deadline;
-            if !repeats {
-                return Err(error);
-            }
-            tracing::debug!(%error, retries, "repeating the request");
-            retries += 1;
-            sleep(pause).await;
-            self.figures.add(Figure::Retries);
+            let Err(error @ ClientError::Unavailable { .. }) = answer else { return answer };
+            Box::pin(self.pause(error, terms.deadline, &mut repeats)).await?;
+            now = Instant::now();
         }
+    }
+
+    async fn connect_and_ask<'r>(
+        &self,
+        terms: &Terms,
+        request: &impl Fn(Millis) -> Request<'r>,
+    ) -> Result<Reply, ClientError> {
+        let asking = async {
+            #[cfg(feature = "test-util")]
+            if let Some(stand_in) = &self.stand_in {
+                let namespace = Namespace::new(&self.namespace)?;
+                let Terms { wait_until, request_timeout, .. } = *terms;
+                return stand_in.ask(namespace, wait_until, request_timeout, request).await;
+            }
+            self.connection().await?.ask(Instant::now(), terms, request).await
+        };
+        timeout_at(terms.deadline, asking).await.unwrap_or_else(|_| {
+            self.figures.add(Figure::Timeouts);
+            Err(ClientError::unavailable("no answer before the deadline"))
+        })
+    }
+
+    /// Pauses before a repeat, or gives the error back if there is to be none.
+    async fn pause(
+        &self,
+        error: ClientError,
+        deadline: Instant,
+        repeats: &mut Option<Repeats>,
+    ) -> Result<(), ClientError> {
+        let Options { pause_min, pause_max, retries_max, .. } = self.options;
+        let start = || Repeats { pauses: Backoff::new(pause_min, pause_max), retries: 0 };
+        let Repeats { pauses, retries } = repeats.get_or_insert_with(start);
+        let pause = pauses.next();
+        if *retries >= retries_max || Instant::now() + pause >= deadline {
+            return Err(error);
+        }
+        tracing::debug!(%error, retries, "repeating the request");
+        *retries += 1;
+        sleep(pause).await;
+        self.figures.add(Figure::Retries);
+        Ok(())
     }
 
     fn current(&self) -> MutexGuard<'_, Option<Arc<Connection>>> {

@@ -11,7 +11,7 @@ use onceward_client::{
 };
 use redis::aio::MultiplexedConnection;
 
-use super::Turn;
+use super::{Turn, VALUE_BYTES_MAX};
 
 /// What a call asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,6 +41,9 @@ pub(super) trait Caller: Clone + Send + Sync + 'static {
 
     /// Connects and stores every key.
     async fn connect(address: &str, workload: &Workload) -> Result<Self, Fault>;
+
+    /// Calls so far and the system calls that wrote them, where the client tells.
+    fn writes(&self) -> Option<(u64, u64)>;
 
     /// The calls of one task, one after the other.
     fn call(
@@ -107,6 +110,11 @@ impl Caller for Onceward {
         Ok(caller)
     }
 
+    fn writes(&self) -> Option<(u64, u64)> {
+        let stats = self.0.stats();
+        Some((stats.requests, stats.writes))
+    }
+
     async fn call(
         &self,
         turn: Turn,
@@ -153,15 +161,17 @@ impl Caller for Onceward {
 }
 
 fn check<B: AsRef<[u8]>>(workload: &Workload, number: u64, got: Option<&B>) -> Result<(), Fault> {
-    // The stamp tells each value from the others, the length and the rest tell that it is whole.
+    // The stamp tells each value from the others, the rest that it is whole.
     let got = got.ok_or("the body is not kept")?.as_ref();
     let (stamp, rest) = got.split_first_chunk::<8>().ok_or("a short value")?;
-    let whole = got.len() == workload.value_bytes && rest.iter().all(|byte| *byte == b'v');
-    if u64::from_le_bytes(*stamp) != number || !whole {
+    if u64::from_le_bytes(*stamp) != number || rest != &WHOLE[..workload.value_bytes - 8] {
         return Err("an answer differs from what was stored".into());
     }
     Ok(())
 }
+
+/// What follows the stamp of the longest value.
+static WHOLE: [u8; VALUE_BYTES_MAX] = [b'v'; VALUE_BYTES_MAX];
 
 #[derive(Clone)]
 pub(super) struct Redis(MultiplexedConnection);
@@ -179,6 +189,10 @@ impl Caller for Redis {
             set.exec_async(&mut connection).await?;
         }
         Ok(Self(connection))
+    }
+
+    fn writes(&self) -> Option<(u64, u64)> {
+        None
     }
 
     async fn call(

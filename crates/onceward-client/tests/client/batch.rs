@@ -139,6 +139,23 @@ async fn round_trips(limits: ServerLimits, in_flight: usize, items: u32) -> usiz
 }
 
 #[tokio::test]
+async fn a_batch_is_one_write() {
+    let server = Server::start();
+    let client = server.client();
+    client.ping().await.unwrap();
+    let before = client.stats();
+    assert_eq!((before.requests, before.writes), (1, 1));
+    let keys = keys(500);
+    let begins: Vec<_> =
+        (0..).zip(&keys).map(|(number, key)| (key.as_ref(), begin(number))).collect();
+    client.begin_many(&begins).await.unwrap();
+    let after = client.stats();
+    assert_eq!((after.requests, after.writes), (501, 2));
+    client.ping().await.unwrap();
+    assert_eq!(client.stats().writes, 3);
+}
+
+#[tokio::test]
 async fn a_batch_takes_few_round_trips() {
     assert_eq!(round_trips(ServerLimits::default(), 1_024, 10_000).await, 10);
     let narrow = ServerLimits { in_flight_max: 16, ..ServerLimits::default() };
