@@ -11,10 +11,12 @@
 //! generator does besides is the same for all of them.
 
 mod connection;
+mod crowd;
 mod desk;
 mod dialect;
 mod distribution;
 mod driver;
+mod embedded;
 mod onceward;
 mod pace;
 pub mod record;
@@ -29,6 +31,7 @@ pub use dialect::{
     Answer, Ask, Decoded, Dialect, FINGERPRINT_BYTES, Grant, KEY_BYTES, Known, Terms,
 };
 pub use distribution::Distribution;
+pub use embedded::run_embedded;
 pub use onceward::OncewardDialect;
 pub use pace::{Arrivals, Bound, Pace};
 pub use run::{LAG_P99_MAX, Plan, SENT_MIN, run};

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::system::Fault;
+use crate::workload::mix;
 
 /// Least size: a stamp at each end.
 const SIZE_MIN: usize = 16;
@@ -15,6 +16,8 @@ const COMPARED_EVERY: u64 = 64;
 pub enum Values {
     /// All of this many bytes.
     Sized(Vec<u8>),
+    /// From so many to so many bytes, by number.
+    Ranged(Vec<u8>, usize),
     /// Recorded bodies, in turn.
     Recorded(Vec<Vec<u8>>),
 }
@@ -29,6 +32,20 @@ impl Values {
             return Err(format!("values of {size} bytes: give at least {SIZE_MIN}").into());
         }
         Ok(Self::Sized(vec![b'v'; size]))
+    }
+
+    /// Bodies of `least` to `most` bytes, each size as likely as any other.
+    ///
+    /// # Errors
+    /// The least is under 16 bytes, or over the most.
+    pub fn ranged(least: usize, most: usize) -> Result<Self, Fault> {
+        if least < SIZE_MIN || most < least {
+            return Err(format!(
+                "values of {least}..{most} bytes: give at least {SIZE_MIN}, then as many or more"
+            )
+            .into());
+        }
+        Ok(Self::Ranged(vec![b'v'; most], least))
     }
 
     /// The answers' bodies in a file of recorded calls, one JSON object a line.
@@ -55,6 +72,7 @@ impl Values {
     pub fn name(&self) -> String {
         match self {
             Self::Sized(template) => template.len().to_string(),
+            Self::Ranged(template, least) => format!("{least}..{}", template.len()),
             Self::Recorded(_) => "traffic".to_owned(),
         }
     }
@@ -64,6 +82,7 @@ impl Values {
     pub fn mean_bytes(&self) -> f64 {
         match self {
             Self::Sized(template) => template.len() as f64,
+            Self::Ranged(template, least) => (template.len() + least) as f64 / 2.0,
             Self::Recorded(bodies) => {
                 bodies.iter().map(Vec::len).sum::<usize>() as f64 / bodies.len() as f64
             }
@@ -74,7 +93,7 @@ impl Values {
     #[must_use]
     pub fn most_bytes(&self) -> usize {
         match self {
-            Self::Sized(template) => template.len(),
+            Self::Sized(template) | Self::Ranged(template, _) => template.len(),
             Self::Recorded(bodies) => bodies.iter().map(Vec::len).max().unwrap_or(0),
         }
     }
@@ -84,6 +103,12 @@ impl Values {
     pub fn scratch(&self) -> Vec<u8> {
         match self {
             Self::Sized(template) => template.clone(),
+            Self::Ranged(template, _) => {
+                // Behind the bytes stands where the last stamp ends, for it must go again.
+                let mut scratch = template.clone();
+                scratch.extend_from_slice(&(template.len() as u64).to_le_bytes());
+                scratch
+            }
             Self::Recorded(_) => Vec::new(),
         }
     }
@@ -97,6 +122,16 @@ impl Values {
                 scratch[tail..].copy_from_slice(&(!number).to_le_bytes());
                 scratch
             }
+            Self::Ranged(template, _) => {
+                let (scratch, last) = scratch.split_at_mut(template.len());
+                let size = self.size(number);
+                let end = u64::from_le_bytes(last.try_into().unwrap_or_default()) as usize;
+                scratch[end - 8..end].fill(b'v');
+                scratch[..8].copy_from_slice(&number.to_le_bytes());
+                scratch[size - 8..size].copy_from_slice(&(!number).to_le_bytes());
+                last.copy_from_slice(&(size as u64).to_le_bytes());
+                &scratch[..size]
+            }
             Self::Recorded(bodies) => &bodies[(number % bodies.len() as u64) as usize],
         }
     }
@@ -106,6 +141,9 @@ impl Values {
     pub fn size(&self, number: u64) -> usize {
         match self {
             Self::Sized(template) => template.len(),
+            Self::Ranged(template, least) => {
+                least + (mix(number) % (template.len() - least + 1) as u64) as usize
+            }
             Self::Recorded(bodies) => bodies[(number % bodies.len() as u64) as usize].len(),
         }
     }
@@ -131,6 +169,7 @@ mod tests {
     fn another_body_is_not_taken_for_the_stored_one() {
         for values in [
             Values::sized(64).unwrap(),
+            Values::ranged(16, 64).unwrap(),
             Values::Recorded(vec![b"{}".to_vec(), b"{\"id\": 1}".to_vec()]),
         ] {
             let mut scratch = values.scratch();
@@ -149,5 +188,21 @@ mod tests {
             assert!(!check(64, &torn), "one bit in the middle");
         }
         assert!(Values::sized(15).is_err());
+        assert!(Values::ranged(15, 20).is_err());
+        assert!(Values::ranged(20, 19).is_err());
+    }
+
+    #[test]
+    fn a_body_depends_on_its_number_alone() {
+        let values = Values::ranged(16, 40).unwrap();
+        let mut used = values.scratch();
+        let mut sizes = std::collections::BTreeSet::new();
+        for number in 0..1_000 {
+            let body = values.of(number, &mut used).to_vec();
+            assert_eq!(body, values.of(number, &mut values.scratch()), "{number}");
+            assert_eq!(body.len(), values.size(number));
+            sizes.insert(body.len());
+        }
+        assert!(sizes.into_iter().eq(16..=40), "every size comes up");
     }
 }

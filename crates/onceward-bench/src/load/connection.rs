@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::desk::{Desk, Next};
-use super::dialect::Dialect;
+use super::dialect::{Answer, Dialect, Grant};
 use super::script::Job;
 use super::socket::{Address, Socket};
 use super::tally::Kind;
@@ -95,25 +95,41 @@ impl<D: Dialect> Connection<D> {
         self.written < self.output.len()
     }
 
-    /// Starts an operation on a free slot, and says whether there was one. Nothing is written yet.
+    /// Starts an operation on a free slot, which it gives. Nothing is written yet.
     ///
     /// # Errors
-    /// The dialect's.
+    /// The dialect's, or there is no free slot.
     pub(super) fn start(
         &mut self,
         desk: &mut Desk<'_>,
         job: Job,
+        kind: Kind,
         intended_ns: u64,
-    ) -> Result<bool, Fault> {
-        let Some((slot, free_ns)) = self.free.pop() else {
-            return Ok(false);
-        };
-        desk.begin(job, slot, false, &mut self.dialect, &mut self.output)?;
-        let kind = Kind::of(job.operation);
+    ) -> Result<u32, Fault> {
+        let (slot, free_ns) = self.free.pop().ok_or("no slot is free")?;
+        desk.begin(job, slot, kind, &mut self.dialect, &mut self.output)?;
         desk.in_flight += 1;
         desk.started += 1;
         self.take_off(slot, Flight { job, kind, from_ns: intended_ns, free_ns });
-        Ok(true)
+        Ok(slot)
+    }
+
+    /// Goes on with an operation whose slot was kept. Nothing is written yet.
+    ///
+    /// # Errors
+    /// The dialect's.
+    pub(super) fn complete(
+        &mut self,
+        desk: &mut Desk<'_>,
+        job: Job,
+        grant: Grant,
+        slot: u32,
+        now: u64,
+    ) -> Result<(), Fault> {
+        desk.complete(job, grant, slot, &mut self.dialect, &mut self.output)?;
+        let kind = Kind::Complete;
+        self.take_off(slot, Flight { job, kind, from_ns: now, free_ns: now });
+        Ok(())
     }
 
     fn take_off(&mut self, slot: u32, flight: Flight) {
@@ -155,12 +171,16 @@ impl<D: Dialect> Connection<D> {
         Ok(())
     }
 
-    /// Reads once, judges every whole reply, and encodes what follows from it: the complete of an
-    /// acquired key; in the closed loop also the next operation.
+    /// Reads once, has every whole reply judged, and encodes what follows from it: the complete of
+    /// an acquired key; when a slot is free, the next operation that is due.
     ///
     /// # Errors
     /// The server hung up, or speaks otherwise.
-    pub(super) fn receive(&mut self, desk: &mut Desk<'_>) -> Result<(), Fault> {
+    pub(super) fn receive(
+        &mut self,
+        desk: &mut Desk<'_>,
+        mut judge: impl FnMut(&mut Desk<'_>, Kind, Job, &Answer<'_>) -> Next,
+    ) -> Result<(), Fault> {
         match self.socket.read(&mut self.input[self.filled..]) {
             Ok(0) => return Err("the server closed the connection".into()),
             Ok(size) => self.filled += size,
@@ -175,30 +195,27 @@ impl<D: Dialect> Connection<D> {
         let mut at = 0;
         while let Some(reply) = self.dialect.decode(&self.input[at..self.filled])? {
             at += reply.consumed;
-            let flight = self.slots.get_mut(reply.slot as usize).and_then(Option::take);
+            let slot = reply.slot;
+            let flight = self.slots.get_mut(slot as usize).and_then(Option::take);
             let Some(Flight { job, kind, from_ns, .. }) = flight else {
                 return Err("the server answered what was not asked".into());
             };
-            desk.tally.received(kind, reply.consumed, now.saturating_sub(from_ns));
-            let next = if kind == Kind::Complete {
-                desk.ended(&reply.answer);
-                Next::Done
-            } else {
-                desk.begun(job, &reply.answer)
-            };
-            let slot = reply.slot;
-            match next {
-                Next::Complete(grant) => {
-                    desk.complete(job, grant, slot, &mut self.dialect, &mut self.output)?;
-                    let kind = Kind::Complete;
-                    self.take_off(slot, Flight { job, kind, from_ns: now, free_ns: now });
-                }
+            desk.tally.received(
+                kind,
+                reply.consumed,
+                now.saturating_sub(desk.since(kind, from_ns)),
+            );
+            match judge(desk, kind, job, &reply.answer) {
+                Next::Complete(grant) => self.complete(desk, job, grant, slot, now)?,
+                Next::Keep => {}
                 Next::Done => {
                     self.free.push((slot, now));
                     desk.in_flight -= 1;
-                    if let Some((step, intended)) = desk.source.take(now) {
+                    if desk.follows
+                        && let Some((step, intended)) = desk.source.take(now)
+                    {
                         let job = desk.script.job(desk.phase, step);
-                        self.start(desk, job, intended)?;
+                        self.start(desk, job, Kind::of(job.operation), intended)?;
                     }
                 }
             }

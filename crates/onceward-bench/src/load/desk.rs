@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::dialect::{Answer, Ask, Dialect, Grant};
+use super::driver::Stage;
 use super::pace::Source;
 use super::script::{Job, Operation, Phase, Script, WAIT};
 use super::tally::{Kind, Tally};
@@ -28,7 +29,12 @@ pub(super) struct Desk<'a> {
     pub(super) in_flight: usize,
     /// Operations that ever had one.
     pub(super) started: u64,
-    scratch: Vec<u8>,
+    /// Whether a slot that is free takes the next operation at once.
+    pub(super) follows: bool,
+    /// When the owner for whom others wait sent its complete.
+    pub(super) released_ns: u64,
+    /// Room for a value.
+    pub(super) scratch: Vec<u8>,
 }
 
 /// What follows an answer.
@@ -36,6 +42,8 @@ pub(super) struct Desk<'a> {
 pub(super) enum Next {
     /// The operation goes on with its complete.
     Complete(Grant),
+    /// The slot is the operation's until somebody goes on with it.
+    Keep,
     /// The slot is free.
     Done,
 }
@@ -43,24 +51,19 @@ pub(super) enum Next {
 impl<'a> Desk<'a> {
     /// A desk on which nothing was counted.
     #[must_use]
-    pub(super) fn new(
-        script: &'a Script,
-        phase: Phase,
-        values: &'a Values,
-        origin: Instant,
-        source: Source,
-    ) -> Self {
-        let scratch = values.scratch();
+    pub(super) fn of(stage: &Stage<'a>, origin: Instant, source: Source) -> Self {
         Self {
-            script,
-            phase,
-            values,
+            script: stage.script,
+            phase: stage.phase,
+            values: stage.values,
             origin,
             source,
             tally: Tally::default(),
             in_flight: 0,
             started: 0,
-            scratch,
+            follows: true,
+            released_ns: 0,
+            scratch: stage.values.scratch(),
         }
     }
 
@@ -78,7 +81,7 @@ impl<'a> Desk<'a> {
         &mut self,
         job: Job,
         slot: u32,
-        waits: bool,
+        kind: Kind,
         dialect: &mut D,
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
@@ -86,13 +89,12 @@ impl<'a> Desk<'a> {
             key: &self.script.key(job),
             attempt: &self.script.attempt(job),
             fingerprint: &self.script.fingerprint(job),
-            wait: if waits { WAIT } else { Duration::ZERO },
+            wait: if kind == Kind::Wait { WAIT } else { Duration::ZERO },
             result_bytes: self.values.size(job.number),
             known: self.phase.known(job.operation),
         };
         let before = out.len();
         dialect.encode(&ask, slot, out)?;
-        let kind = if waits { Kind::Wait } else { Kind::of(job.operation) };
         self.tally.sent(kind, out.len() - before);
         Ok(())
     }
@@ -121,8 +123,25 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    /// Judges the answer to a begin.
-    pub(super) fn begun(&mut self, job: Job, answer: &Answer<'_>) -> Next {
+    /// Judges an answer, and says what follows.
+    pub(super) fn judge(&mut self, kind: Kind, job: Job, answer: &Answer<'_>) -> Next {
+        match kind {
+            Kind::Complete => self.ended(answer),
+            Kind::Wait => self.waited(job, answer),
+            _ => return self.begun(job, answer),
+        }
+        Next::Done
+    }
+
+    /// Where the latency of an answer counts from: of one that waited, from the owner's complete.
+    pub(super) const fn since(&self, kind: Kind, from_ns: u64) -> u64 {
+        match kind {
+            Kind::Wait => self.released_ns,
+            _ => from_ns,
+        }
+    }
+
+    fn begun(&mut self, job: Job, answer: &Answer<'_>) -> Next {
         let counters = &mut self.tally.counters;
         match (job.operation, answer) {
             (Operation::First, Answer::Acquired(grant)) => {
@@ -148,11 +167,21 @@ impl<'a> Desk<'a> {
         Next::Done
     }
 
-    /// Judges the answer to a complete.
-    pub(super) fn ended(&mut self, answer: &Answer<'_>) {
+    fn ended(&mut self, answer: &Answer<'_>) {
         match answer {
             Answer::Completed | Answer::Moved => self.tally.counters.completed += 1,
             _ => self.tally.complain(Kind::Complete, answer),
+        }
+    }
+
+    fn waited(&mut self, job: Job, answer: &Answer<'_>) {
+        match answer {
+            Answer::Replay(body)
+                if self.values.check(job.number, body, &mut self.scratch).is_ok() =>
+            {
+                self.tally.counters.waited += 1;
+            }
+            _ => self.tally.complain(Kind::Wait, answer),
         }
     }
 }

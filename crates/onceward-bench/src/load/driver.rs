@@ -12,11 +12,12 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use super::connection::Connection;
+use super::crowd::Crowd;
 use super::desk::Desk;
-use super::dialect::Dialect;
+use super::dialect::{Answer, Dialect};
 use super::pace::{Bound, Pace, Source};
-use super::script::{Phase, Script};
-use super::tally::Tally;
+use super::script::{Mix, Phase, Script};
+use super::tally::{Kind, Tally};
 use crate::engine::{Fault, Values, cores, process};
 
 /// Events taken at one wake-up.
@@ -64,6 +65,32 @@ pub(super) struct Found {
     pub(super) unsent: u64,
     /// Whether it was ended early.
     pub(super) interrupted: bool,
+    /// Every step below it was taken; `None` before anything ran.
+    pub(super) steps: Option<u64>,
+}
+
+impl Found {
+    /// What all threads found.
+    ///
+    /// # Errors
+    /// The first of theirs.
+    pub(super) fn of_all(ends: Vec<Result<Self, Fault>>) -> Result<Self, Fault> {
+        let mut all = Self::default();
+        for end in ends {
+            let found = end?;
+            all.tally.add(&found.tally);
+            all.seconds = all.seconds.max(found.seconds);
+            all.cpu_ns += found.cpu_ns;
+            all.offered += found.offered;
+            all.unsent += found.unsent;
+            all.interrupted |= found.interrupted;
+            all.steps = match (all.steps, found.steps) {
+                (Some(all), Some(one)) => Some(all.min(one)),
+                (all, one) => all.or(one),
+            };
+        }
+        Ok(all)
+    }
 }
 
 /// Runs one phase, on a thread for each part of `fleet`.
@@ -91,7 +118,7 @@ pub(super) fn drive<D: Dialect>(
                     };
                     ready.wait();
                     let source = Source::new(stage.pace, stage.bound, thread, threads, stage.seed);
-                    let desk = Desk::new(stage.script, stage.phase, stage.values, origin, source);
+                    let desk = Desk::of(stage, origin, source);
                     let found =
                         pinned.and_then(|()| Loop::new(connections, desk, stage)?.run(broken));
                     if found.is_err() {
@@ -106,17 +133,7 @@ pub(super) fn drive<D: Dialect>(
             .map(|end| end.unwrap_or_else(|_| Err("a thread of the generator panicked".into())))
             .collect()
     });
-    let mut all = Found::default();
-    for end in ends {
-        let found = end?;
-        all.tally.add(&found.tally);
-        all.seconds = all.seconds.max(found.seconds);
-        all.cpu_ns += found.cpu_ns;
-        all.offered += found.offered;
-        all.unsent += found.unsent;
-        all.interrupted |= found.interrupted;
-    }
-    Ok(all)
+    Found::of_all(ends)
 }
 
 struct Loop<'a, 's, D> {
@@ -131,12 +148,13 @@ struct Loop<'a, 's, D> {
     /// The connection that the next due operation is offered first.
     turn: usize,
     slots: usize,
+    crowd: Option<Crowd>,
 }
 
 impl<'a, 's, D: Dialect> Loop<'a, 's, D> {
     fn new(
         connections: &'a mut [Connection<D>],
-        desk: Desk<'s>,
+        mut desk: Desk<'s>,
         stage: &'a Stage<'s>,
     ) -> Result<Self, Fault> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
@@ -151,9 +169,22 @@ impl<'a, 's, D: Dialect> Loop<'a, 's, D> {
         // By edge: an expired timer need not be read.
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
         epoll.add(timer.as_fd(), EpollEvent::new(flags, TIMER))?;
+        let crowd = matches!(stage.phase.mix(), Some(Mix::Waiters)).then(Crowd::default);
+        desk.follows = crowd.is_none();
         let slots = connections.iter().map(Connection::free_slots).sum();
         let watched = vec![false; connections.len()];
-        Ok(Self { connections, desk, stage, epoll, timer, armed_ns: 0, watched, turn: 0, slots })
+        Ok(Self {
+            connections,
+            desk,
+            stage,
+            epoll,
+            timer,
+            armed_ns: 0,
+            watched,
+            turn: 0,
+            slots,
+            crowd,
+        })
     }
 
     fn run(mut self, broken: &AtomicBool) -> Result<Found, Fault> {
@@ -184,7 +215,20 @@ impl<'a, 's, D: Dialect> Loop<'a, 's, D> {
                     .events()
                     .intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR)
                 {
-                    self.connections[at].receive(&mut self.desk)?;
+                    match &mut self.crowd {
+                        None => {
+                            let judge = |desk: &mut Desk<'_>, kind, job, answer: &Answer<'_>| {
+                                desk.judge(kind, job, answer)
+                            };
+                            self.connections[at].receive(&mut self.desk, judge)?;
+                        }
+                        Some(crowd) => {
+                            let judge = |desk: &mut Desk<'_>, kind, job, answer: &Answer<'_>| {
+                                crowd.judge(desk, kind, job, answer)
+                            };
+                            self.connections[at].receive(&mut self.desk, judge)?;
+                        }
+                    }
                 }
                 self.flush(at)?;
             }
@@ -207,22 +251,30 @@ impl<'a, 's, D: Dialect> Loop<'a, 's, D> {
         if !judged {
             found.offered = self.desk.started;
         }
+        found.steps = Some(self.desk.source.next_step());
         found.seconds = self.desk.now() as f64 / 1e9;
         found.cpu_ns = process::thread_cpu_time()?.saturating_sub(cpu).as_nanos() as u64;
         found.tally = self.desk.tally;
         Ok(found)
     }
 
-    const fn all_busy(&self) -> bool {
-        self.desk.in_flight == self.slots
+    fn all_busy(&self) -> bool {
+        match &self.crowd {
+            None => self.desk.in_flight == self.slots,
+            Some(crowd) => crowd.gathers(),
+        }
     }
 
     /// Starts every operation that is due, as long as a slot is free, each connection in turn.
     fn start_due(&mut self) -> Result<(), Fault> {
+        let count = self.connections.len();
+        if let Some(crowd) = &mut self.crowd {
+            crowd.advance(&mut self.desk, self.connections)?;
+            return self.flush_all();
+        }
         if self.all_busy() {
             return Ok(());
         }
-        let count = self.connections.len();
         let mut full = 0;
         let mut now = self.desk.now();
         while full < count {
@@ -235,11 +287,15 @@ impl<'a, 's, D: Dialect> Loop<'a, 's, D> {
             full = 0;
             let Some((step, intended)) = self.desk.source.take(now) else { break };
             let job = self.desk.script.job(self.desk.phase, step);
-            self.connections[at].start(&mut self.desk, job, intended)?;
+            self.connections[at].start(&mut self.desk, job, Kind::of(job.operation), intended)?;
             self.turn = at + 1;
             now = now.max(intended);
         }
-        for at in 0..count {
+        self.flush_all()
+    }
+
+    fn flush_all(&mut self) -> Result<(), Fault> {
+        for at in 0..self.connections.len() {
             if self.connections[at].has_output() && !self.watched[at] {
                 self.flush(at)?;
             }

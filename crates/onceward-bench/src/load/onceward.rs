@@ -19,7 +19,8 @@ const STATUS: u16 = 201;
 ///
 /// The handshake is [`ClientConn`]'s. Requests and replies go past it: what it keeps about each
 /// outstanding request is in the slots already, and a map of it would weigh more here than the
-/// request. A slot's correlation is its number and one.
+/// request. A correlation is a count of requests with the slot in its lowest bits, so that a reply to
+/// an earlier request of a slot is not taken for one to the latest.
 #[derive(Debug)]
 pub struct OncewardDialect {
     namespace: String,
@@ -27,16 +28,23 @@ pub struct OncewardDialect {
     terms: Terms,
     conn: ClientConn,
     body_bytes_max: u32,
+    requests: u64,
+    /// The correlation that each slot waits for; zero if it waits for none.
+    awaited: Vec<u64>,
 }
 
+const SLOT_BITS: u32 = 20;
+
 impl OncewardDialect {
-    /// A connection on which nothing was sent.
+    /// A connection on which nothing was sent. A name that no namespace can have stands for the
+    /// default one.
     #[must_use]
     pub fn new(namespace: &str, credential: &[u8], terms: Terms) -> Self {
         let conn = ClientConn::new(&ClientConfig::default());
         let body_bytes_max = conn.request_bytes_max();
         let (namespace, credential) = (namespace.to_owned(), credential.to_vec());
-        Self { namespace, credential, terms, conn, body_bytes_max }
+        let (requests, awaited) = (0, Vec::new());
+        Self { namespace, credential, terms, conn, body_bytes_max, requests, awaited }
     }
 }
 
@@ -105,7 +113,6 @@ impl Dialect for OncewardDialect {
     const TELLS_IN_PROGRESS: bool = true;
 
     fn handshake(&mut self, out: &mut Vec<u8>) {
-        // A namespace that is none is refused by the server, in its own words.
         let namespace = Namespace::new(&self.namespace).unwrap_or(Namespace::DEFAULT);
         self.conn.hello(&Hello::new(namespace, &self.credential), out);
     }
@@ -134,8 +141,16 @@ impl Dialect for OncewardDialect {
                 Request::Complete { key, complete: complete(*grant, value)? }
             }
         };
-        let encoded = request.encode(u64::from(slot) + 1, self.body_bytes_max, out);
-        encoded.map_err(|size| format!("a request of {size} bytes is over the frame limit").into())
+        self.requests += 1;
+        let correlation = (self.requests << SLOT_BITS) | u64::from(slot);
+        let encoded = request.encode(correlation, self.body_bytes_max, out);
+        encoded.map_err(|size| format!("a request of {size} bytes is over the frame limit"))?;
+        let slot = slot as usize;
+        if self.awaited.len() <= slot {
+            self.awaited.resize(slot + 1, 0);
+        }
+        self.awaited[slot] = correlation;
+        Ok(())
     }
 
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Option<Decoded<'a>>, Fault> {
@@ -151,8 +166,11 @@ impl Dialect for OncewardDialect {
             Reply::Error(error) => Answer::Error(error.code.name()),
             _ => return Err("the server answered with something that was not asked".into()),
         };
-        let slot = frame.correlation.checked_sub(1).and_then(|slot| u32::try_from(slot).ok());
-        let slot = slot.ok_or("the server answered what was not asked")?;
-        Ok(Some(Decoded { consumed, slot, answer }))
+        let slot = frame.correlation & ((1 << SLOT_BITS) - 1);
+        match self.awaited.get_mut(slot as usize) {
+            Some(awaited) if *awaited == frame.correlation => *awaited = 0,
+            _ => return Err("the server answered what was not asked".into()),
+        }
+        Ok(Some(Decoded { consumed, slot: slot as u32, answer }))
     }
 }

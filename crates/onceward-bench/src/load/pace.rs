@@ -139,6 +139,12 @@ impl Source {
         }
     }
 
+    /// The step after the last that was taken.
+    #[must_use]
+    pub(super) const fn next_step(&self) -> u64 {
+        self.step
+    }
+
     /// Ends it.
     pub(super) const fn stop(&mut self) {
         self.end = 0;

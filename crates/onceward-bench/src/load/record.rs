@@ -159,6 +159,9 @@ pub struct Run {
     pub invalid: Option<String>,
     /// The first answer that was not the right one, if there was any: the run has failed.
     pub failure: Option<String>,
+    /// Whether somebody ended it early: it has fewer samples than were asked for.
+    #[serde(default)]
+    pub interrupted: bool,
     /// How long it took, warm-up excluded.
     pub seconds: f64,
     /// Requests answered.

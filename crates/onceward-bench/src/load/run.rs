@@ -111,19 +111,48 @@ impl Plan {
     }
 }
 
-/// Opens a connection of the plan's fleet, and again for each thread's part.
+/// The connections of each thread.
+struct Fleet<D>(Vec<Vec<Connection<D>>>);
+
+impl<D: Dialect> Rig for Fleet<D> {
+    fn drive(&mut self, stage: &Stage<'_>) -> Result<Found, Fault> {
+        drive(&mut self.0, stage)
+    }
+}
+
+/// What carries out the phases of a run.
+pub(super) trait Rig {
+    /// Carries out one.
+    fn drive(&mut self, stage: &Stage<'_>) -> Result<Found, Fault>;
+}
+
 fn open<D: Dialect>(
     plan: &Plan,
     address: &Address,
     dialect: &(dyn Fn() -> D + Sync),
-) -> Result<Vec<Vec<Connection<D>>>, Fault> {
+) -> Result<Fleet<D>, Fault> {
+    let missing = match plan.mix {
+        Mix::Waiters if !D::WAITS => Some("its begins cannot wait"),
+        Mix::Conflict if !D::TELLS_IN_PROGRESS => Some("it does not tell that a key is held"),
+        Mix::Mismatch if !D::TELLS_MISMATCH => {
+            Some("it does not tell another payload from a retry")
+        }
+        _ => None,
+    };
+    if let Some(missing) = missing {
+        return Err(
+            format!("mix {} means nothing to this target: {missing}", plan.mix.name()).into()
+        );
+    }
+    // A crowd needs one to look whether all wait.
+    let slots = plan.pipeline.max(1) + usize::from(plan.mix == Mix::Waiters);
     let threads = plan.threads.clamp(1, plan.connections.max(1));
     let mut fleet: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
     for at in 0..plan.connections.max(1) {
-        let connection = Connection::open(address, dialect(), plan.pipeline.max(1))?;
+        let connection = Connection::open(address, dialect(), slots)?;
         fleet[at % threads].push(connection);
     }
-    Ok(fleet)
+    Ok(Fleet(fleet))
 }
 
 /// Runs `plan` once as run number `number` of the invocation: keys of different numbers differ.
@@ -141,16 +170,33 @@ pub fn run<D: Dialect>(
     server: Option<ServerProcess>,
     interrupted: &AtomicBool,
 ) -> Result<Run, Fault> {
-    let script = Script::new(plan.keys, plan.distribution, plan.seed, number);
     let before = server.map(ServerProcess::usage).transpose()?;
     let mut fleet = open(plan, address, dialect)?;
+    let mut run = phases(plan, number, &mut fleet, server, interrupted)?;
+    run.server_resident_bytes = run
+        .server_resident_bytes
+        .zip(before)
+        .map(|((_, after), before)| (before.resident_bytes, after));
+    Ok(run)
+}
+
+/// The phases of a run. Memory is counted from the first of them on.
+pub(super) fn phases(
+    plan: &Plan,
+    number: u64,
+    rig: &mut dyn Rig,
+    server: Option<ServerProcess>,
+    interrupted: &AtomicBool,
+) -> Result<Run, Fault> {
+    let script = Script::new(plan.keys, plan.distribution, plan.seed, number);
+    let before = server.map(ServerProcess::usage).transpose()?;
     let mut phase = |phase, pace, bound, patience| {
         let values = &plan.values;
         let (seed, cores) = (plan.seed ^ number, &plan.cores);
         let script = &script;
         let stage =
             Stage { script, phase, values, pace, bound, seed, patience, cores, interrupted };
-        drive(&mut fleet, &stage)
+        rig.drive(&stage)
     };
     let mut counters = Counters::default();
     let mut complaint = None;
@@ -183,9 +229,13 @@ pub fn run<D: Dialect>(
     let end = server.map(ServerProcess::usage).transpose()?;
     stored.add(&found, plan);
     let mut run = measured(plan, &found)?;
-    if plan.mix.setup() == Some(Setup::Fill) && !found.interrupted {
-        let some = Bound { operations: Some(plan.keys.min(VERIFIED_MAX)), duration: None };
-        judge(&phase(Phase::Verify, Pace::Closed, some, SETUP_PATIENCE)?);
+    let steps = found.steps.unwrap_or(0).min(plan.bound.operations.unwrap_or(u64::MAX));
+    // Held keys have no result to look at.
+    if plan.mix.setup() != Some(Setup::Hold) && steps > 0 {
+        let count = steps.min(VERIFIED_MAX);
+        let some = Bound { operations: Some(count), duration: None };
+        let verify = Phase::Verify { mix: plan.mix, steps, count };
+        judge(&phase(verify, Pace::Closed, some, SETUP_PATIENCE)?);
     }
     run.counters.add(&counters);
     run.failure = complaint.or(found.tally.complaint);
@@ -215,6 +265,7 @@ fn measured(plan: &Plan, found: &Found) -> Result<Run, Fault> {
     let open = matches!(plan.pace, Pace::Open { .. });
     Ok(Run {
         invalid: if open { invalid(found) } else { None },
+        interrupted: found.interrupted,
         seconds: found.seconds,
         round_trips: found.tally.round_trips,
         counters: found.tally.counters,

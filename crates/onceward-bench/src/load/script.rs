@@ -120,8 +120,25 @@ pub(super) enum Phase {
     WarmUp(Mix),
     /// Counted.
     Measured(Mix),
-    /// Asking again for what was stored, after the measurement.
-    Verify,
+    /// Asking again for what the measured mix stored or read, `count` keys of its first `steps`.
+    Verify {
+        /// The mix.
+        mix: Mix,
+        /// Steps that were surely taken.
+        steps: u64,
+        /// How many of them are looked at.
+        count: u64,
+    },
+}
+
+impl Phase {
+    /// The mix whose jobs it takes.
+    pub(super) const fn mix(self) -> Option<Mix> {
+        match self {
+            Self::WarmUp(mix) | Self::Measured(mix) => Some(mix),
+            Self::Setup(_) | Self::Verify { .. } => None,
+        }
+    }
 }
 
 impl Phase {
@@ -156,9 +173,10 @@ impl Script {
             // the order in which they are then asked for, nor use up new ones.
             Phase::WarmUp(mix) => self.of_mix(mix, 1, step),
             Phase::Measured(mix) => self.of_mix(mix, 2, step),
-            Phase::Verify => {
-                let number = self.workload.shuffled(step % self.workload.entries);
-                self.old(Operation::Replay, 3, number, step)
+            Phase::Verify { mix, steps, count } => {
+                let spread = u128::from(step) * u128::from(steps) / u128::from(count.max(1));
+                let asked = self.of_mix(mix, 2, spread as u64);
+                Job { operation: Operation::Replay, begin: self.begin(3, step), ..asked }
             }
         }
     }
@@ -191,6 +209,13 @@ impl Script {
 
     const fn begin(&self, phase: u64, step: u64) -> u64 {
         self.base + phase * NEW_KEYS / 4 + step
+    }
+
+    /// The begin of one who waits for the owner of `job`, or looks whether it is still owned.
+    #[must_use]
+    pub(super) fn beside(&self, job: Job, operation: Operation, nth: u64) -> Job {
+        // Above the numbers of all runs.
+        Job { operation, number: job.number, begin: job.begin | ((nth + 1) << 48) }
     }
 
     /// The text of a key.
