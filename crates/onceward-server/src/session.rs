@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use onceward::{Answer, Store, StoreError, Waitable};
-use onceward_core::{Begin, Get, Millis, Namespace, NamespaceBuf, Position, ScopedKey};
+use onceward::{Answer, Store, StoreError};
+use onceward_core::{Millis, Namespace, NamespaceBuf, Position};
 use onceward_proto::{
     ErrorReply, Greeting, Hello, Incoming, Negotiated, Opcode, Rejection, ReplyEncoder, Request,
     Rights, ServerConn, ServerLimits,
 };
 
+use self::desk::{Desk, Gathered, Next};
 use crate::config::ServerConfig;
 use crate::mailbox::Mailbox;
 use crate::outbox::Outbox;
 use crate::report::{Tally, Totals};
 use crate::waits::{Ticket, Wait, Waits};
+
+mod desk;
 
 /// Why [`Session::receive`] stopped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,22 +74,54 @@ impl Session {
     pub(crate) fn receive(&mut self, input: &[u8]) -> (usize, Stop) {
         let mut done = 0;
         while self.has_room() {
-            match self.conn.next(&input[done..]) {
-                Ok(Some((incoming, size))) => {
-                    done += size;
+            let (size, stop) = self.receive_some(&input[done..]);
+            done += size;
+            if let Some(stop) = stop {
+                return (done, stop);
+            }
+        }
+        (done, Stop::NoRoom)
+    }
+
+    /// Acts on one batch of requests, or on one frame of another kind.
+    fn receive_some(&mut self, input: &[u8]) -> (usize, Option<Stop>) {
+        let name = self.namespace.take();
+        // HELLO comes before every request.
+        let namespace = name.as_ref().map_or(Namespace::DEFAULT, NamespaceBuf::as_namespace);
+        let (gathered, next) = Gathered::from(&mut self.conn, &self.store, namespace, input);
+        if gathered.is_empty() {
+            drop(gathered);
+            self.namespace = name;
+            return match next {
+                Next::More => (0, None),
+                Next::Nothing => (0, Some(Stop::NeedMore)),
+                Next::Alone(incoming, size) => {
                     self.act(incoming);
+                    (size, None)
                 }
-                Ok(None) => return (done, Stop::NeedMore),
-                Err(rejection) => {
+                Next::Fatal(rejection) => {
                     if self.fault.is_none() {
                         self.reject(&rejection);
                         self.fault = Some(rejection);
                     }
-                    return (done, Stop::Fatal);
+                    (0, Some(Stop::Fatal))
                 }
-            }
+            };
         }
-        (done, Stop::NoRoom)
+        let mut desk = Desk {
+            replies: self.conn.replies(),
+            rights: self.rights,
+            in_flight_max: self.config.in_flight_max as usize,
+            unsent_bytes_max: self.config.unsent_bytes_max,
+            out: &mut self.out,
+            waits: &mut self.waits,
+            tally: &mut self.tally,
+        };
+        let (done, all) = desk.answer_all(&self.store, &gathered);
+        let nothing = all && matches!(next, Next::Nothing);
+        drop(gathered);
+        self.namespace = name;
+        (done, nothing.then_some(Stop::NeedMore))
     }
 
     fn act(&mut self, incoming: Incoming<'_>) {
@@ -131,8 +166,7 @@ impl Session {
         let opcode = request.opcode();
         let replies = self.conn.replies();
         if !self.rights.contains(rights_for(opcode)) {
-            let error = ErrorReply::denied("the credential lacks the right to do this");
-            return self.error(opcode, correlation, &error);
+            return self.error(opcode, correlation, &denied());
         }
         let name = self.namespace.take();
         // HELLO comes before every request.
@@ -142,20 +176,6 @@ impl Session {
             Request::Ping { echo } => {
                 replies.pong(correlation, echo, out.encode_into());
                 Ok(Some(Position(0)))
-            }
-            Request::Begin { key, begin } => self.begin(correlation, key, namespace, &begin),
-            Request::Get { key, get } => self.get(correlation, key, namespace, &get),
-            Request::Complete { key, complete } => {
-                let answer = store.complete(key.within(namespace), &complete);
-                encoded(answer, |it| replies.complete(correlation, it, out.encode_into()))
-            }
-            Request::Abandon { key, abandon } => {
-                let answer = store.abandon(key.within(namespace), &abandon);
-                encoded(answer, |it| replies.abandon(correlation, it, out.encode_into()))
-            }
-            Request::Renew { key, renew } => {
-                let answer = store.renew(key.within(namespace), &renew);
-                encoded(answer, |it| replies.renew(correlation, it, out.encode_into()))
             }
             Request::Checkpoint { key, checkpoint } => {
                 let answer = store.checkpoint(key.within(namespace), &checkpoint);
@@ -177,6 +197,11 @@ impl Session {
                 replies.stats(correlation, &store.stats(), out.encode_into());
                 Ok(Some(Position(0)))
             }
+            Request::Begin { .. }
+            | Request::Complete { .. }
+            | Request::Get { .. }
+            | Request::Renew { .. }
+            | Request::Abandon { .. } => unreachable!("answered in batches"),
         };
         self.namespace = name;
         match answered {
@@ -184,66 +209,6 @@ impl Session {
             Ok(None) => {} // It waits.
             Err(error) => self.error(opcode, correlation, &error_reply(error)),
         }
-    }
-
-    /// `None` if the request waits now.
-    fn begin(
-        &mut self,
-        correlation: u64,
-        key: ScopedKey<'_>,
-        namespace: Namespace<'_>,
-        begin: &Begin,
-    ) -> Result<Option<Position>, StoreError> {
-        let identity = key.within(namespace);
-        let replies = self.conn.replies();
-        let may_wait = self.may_wait(begin.wait);
-        let Self { store, out, waits, .. } = self;
-        let sink = |outcome: onceward_core::BeginOutcome<&[u8]>| {
-            replies.begin(correlation, &outcome, out.encode_into());
-        };
-        if !may_wait {
-            return store.begin(identity, begin, sink).map(|answer| Some(answer.position));
-        }
-        match store.begin_or_wait(identity, begin, waits.next_waker(), sink)? {
-            Waitable::Answered(answer) => Ok(Some(answer.position)),
-            Waitable::Waiting(ticket) => {
-                waits.enter(Wait { correlation, ticket: Ticket::Begin(ticket) });
-                Ok(None)
-            }
-        }
-    }
-
-    /// `None` if the request waits now.
-    fn get(
-        &mut self,
-        correlation: u64,
-        key: ScopedKey<'_>,
-        namespace: Namespace<'_>,
-        get: &Get,
-    ) -> Result<Option<Position>, StoreError> {
-        let identity = key.within(namespace);
-        let (replies, sees_fences) = (self.conn.replies(), self.sees_fences());
-        let may_wait = self.may_wait(get.wait);
-        let Self { store, out, waits, .. } = self;
-        let sink = |outcome: onceward_core::GetOutcome<&[u8]>| {
-            let outcome = if sees_fences { outcome } else { outcome.without_fence() };
-            replies.get(correlation, &outcome, out.encode_into());
-        };
-        if !may_wait {
-            return store.get(identity, sink).map(|answer| Some(answer.position));
-        }
-        match store.get_or_wait(identity, get, waits.next_waker(), sink)? {
-            Waitable::Answered(answer) => Ok(Some(answer.position)),
-            Waitable::Waiting(ticket) => {
-                waits.enter(Wait { correlation, ticket: Ticket::Get(ticket) });
-                Ok(None)
-            }
-        }
-    }
-
-    /// Over the connection's limit a request is answered at once, as over the store's (S10).
-    fn may_wait(&self, wait: Millis) -> bool {
-        wait.get() > 0 && self.waits.len() < self.config.in_flight_max as usize
     }
 
     /// Others' fences are shown to holders of the operate right alone.
@@ -373,6 +338,10 @@ const fn rights_for(opcode: Opcode) -> Rights {
         | Opcode::Get => Rights::USE,
         Opcode::Resolve | Opcode::Forget | Opcode::List | Opcode::Stats => Rights::OPERATE,
     }
+}
+
+fn denied() -> ErrorReply<'static> {
+    ErrorReply::denied("the credential lacks the right to do this")
 }
 
 fn encoded<O>(

@@ -2,7 +2,8 @@
 
 use onceward::{BootClock, StoreConfig};
 use onceward_core::{
-    AttemptId, Fence, Fingerprint, Forget, GetOutcome, ListQuery, Resolve, Verdict,
+    AttemptId, Begin, Fence, Fingerprint, Forget, Get, GetOutcome, ListQuery, Resolve, ScopedKey,
+    Verdict,
 };
 use onceward_proto::{ClientConfig, ClientConn, ErrorCode, Received, Reply};
 

@@ -1,0 +1,230 @@
+//! Requests that have arrived together: their identities are hashed once, their cache misses
+//! overlap, the clock is read once for all, and each is answered by itself, in order.
+
+use onceward::{Answer, Batch, Prepared, Store, StoreError, Waitable};
+use onceward_core::{Begin, BeginOutcome, Get, GetOutcome, Millis, Namespace, Position, ScopedKey};
+use onceward_proto::{Incoming, Rejection, ReplyEncoder, Request, Rights, ServerConn};
+
+use super::{denied, encoded, error_reply, rights_for};
+use crate::outbox::Outbox;
+use crate::report::Tally;
+use crate::waits::{Ticket, Wait, Waits};
+
+/// Most requests of one batch: enough to overlap their misses.
+const BATCH_MAX: usize = 16;
+
+/// Whole frames at the front of the input whose operations are on one identity each.
+pub(super) struct Gathered<'a> {
+    queue: [Option<Queued<'a>>; BATCH_MAX],
+    count: usize,
+}
+
+/// One request, decoded.
+struct Queued<'a> {
+    correlation: u64,
+    request: Request<'a>,
+    identity: Prepared<'a>,
+    /// Where its frame ends in the input.
+    end: usize,
+}
+
+/// Why gathering stopped.
+pub(super) enum Next<'a> {
+    /// The batch is full: there may be more.
+    More,
+    /// What is left is part of a frame, or nothing.
+    Nothing,
+    /// Something that is acted on by itself, and where its frame ends.
+    Alone(Incoming<'a>, usize),
+    /// A frame that ends the connection.
+    Fatal(Rejection),
+}
+
+impl<'a> Gathered<'a> {
+    /// Decodes from the front of `input` on. What is to be acted on alone, or ends the connection,
+    /// is only given when nothing is gathered before it: it is found again once that is answered.
+    pub(super) fn from<'i: 'a>(
+        conn: &mut ServerConn,
+        store: &Store,
+        namespace: Namespace<'a>,
+        input: &'i [u8],
+    ) -> (Self, Next<'i>) {
+        let mut gathered = Self { queue: [const { None }; BATCH_MAX], count: 0 };
+        let mut end = 0;
+        for place in &mut gathered.queue {
+            let before = (gathered.count > 0).then(|| conn.clone());
+            let (incoming, size) = match conn.next(&input[end..]) {
+                Ok(Some(read)) => read,
+                Ok(None) => return (gathered, Next::Nothing),
+                Err(rejection) => {
+                    let Some(before) = before else { return (gathered, Next::Fatal(rejection)) };
+                    *conn = before;
+                    return (gathered, Next::More);
+                }
+            };
+            match incoming {
+                Incoming::Request { correlation, request } if let Some(key) = key_of(&request) => {
+                    end += size;
+                    let identity = store.prepare(key.within(namespace));
+                    *place = Some(Queued { correlation, request, identity, end });
+                    gathered.count += 1;
+                }
+                _ if gathered.count > 0 => return (gathered, Next::More),
+                alone => return (gathered, Next::Alone(alone, size)),
+            }
+        }
+        (gathered, Next::More)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// The key of a request that is answered in a batch.
+const fn key_of<'a>(request: &Request<'a>) -> Option<ScopedKey<'a>> {
+    match request {
+        Request::Begin { key, .. }
+        | Request::Complete { key, .. }
+        | Request::Get { key, .. }
+        | Request::Renew { key, .. }
+        | Request::Abandon { key, .. } => Some(*key),
+        _ => None,
+    }
+}
+
+/// Where requests of a batch are answered.
+pub(super) struct Desk<'s> {
+    pub(super) replies: ReplyEncoder,
+    pub(super) rights: Rights,
+    pub(super) in_flight_max: usize,
+    pub(super) unsent_bytes_max: usize,
+    pub(super) out: &'s mut Outbox,
+    pub(super) waits: &'s mut Waits,
+    pub(super) tally: &'s mut Tally,
+}
+
+impl Desk<'_> {
+    /// Answers what was gathered, in order, while there is room for replies. Gives the bytes of
+    /// input that are done with, and whether that is all.
+    pub(super) fn answer_all(&mut self, store: &Store, gathered: &Gathered<'_>) -> (usize, bool) {
+        let queued = || gathered.queue[..gathered.count].iter().flatten();
+        if gathered.count > 1 {
+            store.prefetch(queued().map(|queued| &queued.identity));
+        }
+        // After all of them have arrived (S15).
+        let batch = store.batch();
+        let mut done = 0;
+        for queued in queued() {
+            if self.out.unsent() >= self.unsent_bytes_max {
+                return (done, false);
+            }
+            self.tally.request();
+            self.answer(&batch, queued);
+            done = queued.end;
+        }
+        (done, true)
+    }
+
+    fn answer(&mut self, batch: &Batch<'_>, queued: &Queued<'_>) {
+        let Queued { correlation, request, identity, .. } = queued;
+        let (correlation, opcode) = (*correlation, request.opcode());
+        let replies = self.replies;
+        if !self.rights.contains(rights_for(opcode)) {
+            replies.error(opcode.as_u8(), correlation, &denied(), self.out.encode_into());
+            return self.out.encoded(Position(0));
+        }
+        let answered = match request {
+            Request::Begin { begin, .. } => self.begin(batch, correlation, identity, begin),
+            Request::Get { get, .. } => self.get(batch, correlation, identity, get),
+            Request::Complete { complete, .. } => {
+                let out = self.out.encode_into();
+                encoded(batch.complete(identity, complete), |it| {
+                    replies.complete(correlation, it, out);
+                })
+            }
+            Request::Abandon { abandon, .. } => {
+                let out = self.out.encode_into();
+                encoded(batch.abandon(identity, abandon), |it| {
+                    replies.abandon(correlation, it, out);
+                })
+            }
+            Request::Renew { renew, .. } => {
+                let out = self.out.encode_into();
+                encoded(batch.renew(identity, renew), |it| replies.renew(correlation, it, out))
+            }
+            _ => unreachable!("only what `key_of` names is gathered"),
+        };
+        match answered {
+            Ok(Some(position)) => self.out.encoded(position),
+            Ok(None) => {} // It waits.
+            Err(error) => {
+                let error = error_reply(error);
+                replies.error(opcode.as_u8(), correlation, &error, self.out.encode_into());
+                self.out.encoded(Position(0));
+            }
+        }
+    }
+
+    /// `None` if the request waits now.
+    fn begin(
+        &mut self,
+        batch: &Batch<'_>,
+        correlation: u64,
+        identity: &Prepared<'_>,
+        begin: &Begin,
+    ) -> Result<Option<Position>, StoreError> {
+        let (replies, may_wait) = (self.replies, self.may_wait(begin.wait));
+        let Self { out, waits, .. } = self;
+        let sink = |outcome: BeginOutcome<&[u8]>| {
+            replies.begin(correlation, &outcome, out.encode_into());
+        };
+        if !may_wait {
+            return batch.begin(identity, begin, sink).map(position);
+        }
+        match batch.begin_or_wait(identity, begin, waits.next_waker(), sink)? {
+            Waitable::Answered(answer) => Ok(position(answer)),
+            Waitable::Waiting(ticket) => {
+                waits.enter(Wait { correlation, ticket: Ticket::Begin(ticket) });
+                Ok(None)
+            }
+        }
+    }
+
+    /// `None` if the request waits now.
+    fn get(
+        &mut self,
+        batch: &Batch<'_>,
+        correlation: u64,
+        identity: &Prepared<'_>,
+        get: &Get,
+    ) -> Result<Option<Position>, StoreError> {
+        let (replies, may_wait) = (self.replies, self.may_wait(get.wait));
+        // Others' fences are shown to holders of the operate right alone.
+        let sees_fences = self.rights.contains(Rights::OPERATE);
+        let Self { out, waits, .. } = self;
+        let sink = |outcome: GetOutcome<&[u8]>| {
+            let outcome = if sees_fences { outcome } else { outcome.without_fence() };
+            replies.get(correlation, &outcome, out.encode_into());
+        };
+        if !may_wait {
+            return batch.get(identity, sink).map(position);
+        }
+        match batch.get_or_wait(identity, get, waits.next_waker(), sink)? {
+            Waitable::Answered(answer) => Ok(position(answer)),
+            Waitable::Waiting(ticket) => {
+                waits.enter(Wait { correlation, ticket: Ticket::Get(ticket) });
+                Ok(None)
+            }
+        }
+    }
+
+    /// Over the connection's limit a request is answered at once, as over the store's (S10).
+    fn may_wait(&self, wait: Millis) -> bool {
+        wait.get() > 0 && self.waits.len() < self.in_flight_max
+    }
+}
+
+fn position(answer: Answer<()>) -> Option<Position> {
+    Some(answer.position)
+}
