@@ -268,6 +268,13 @@ impl Connection {
                 waits: session.waits(),
                 memory: input.capacity() > 0 || session.holds_memory(),
             };
+            // Whatever is due comes later than the timer fires, which then looks closer.
+            if clock.active == now
+                && let Some(calm) = holdings.calm_for(config)
+                && self.timer.fires_within(now, calm)
+            {
+                return Poll::Pending;
+            }
             match ready!(self.timer.poll(cx, clock.next_due(config, holdings, now), now)) {
                 Due::Hello => return Poll::Ready(End::Late(self.config.hello_timeout)),
                 Due::Frame => return Poll::Ready(End::Late(self.config.frame_timeout)),

@@ -92,6 +92,18 @@ impl Clocks {
     }
 }
 
+impl Holdings {
+    /// How far off every time-out is at least, if the connection was active just now and nothing
+    /// of it is incomplete. That is how a busy connection goes to sleep; finding this costs little.
+    pub(crate) fn calm_for(&self, config: &ServerConfig) -> Option<Duration> {
+        if !self.is_open || self.unsent || self.input {
+            return None;
+        }
+        let silent = if config.idle_timeout.is_zero() { FAR } else { config.idle_timeout };
+        Some(if self.memory { silent.min(BUFFERS_KEPT) } else { silent })
+    }
+}
+
 /// A timer that is moved only when it would fire too late; when it fires too early it is armed
 /// again. A busy connection so touches the runtime's timers once in a time-out, not once a request.
 #[derive(Debug)]
@@ -104,6 +116,12 @@ pub(crate) struct Timer {
 impl Timer {
     pub(crate) fn new(at: Instant) -> Self {
         Self { sleep: Box::pin(sleep_until(at)), armed: false }
+    }
+
+    /// Whether the task is called before `within` from `now` on, and not now.
+    pub(crate) fn fires_within(&self, now: Instant, within: Duration) -> bool {
+        let at = self.sleep.deadline();
+        self.armed && now < at && at <= now + within
     }
 
     /// Ready when `due` has come. Called by one task.

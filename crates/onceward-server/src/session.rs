@@ -88,25 +88,36 @@ impl Session {
         let name = self.namespace.take();
         // HELLO comes before every request.
         let namespace = name.as_ref().map_or(Namespace::DEFAULT, NamespaceBuf::as_namespace);
-        let (gathered, next) = Gathered::from(&mut self.conn, &self.store, namespace, input);
+        let (done, next) = self.receive_batch(namespace, input);
+        self.namespace = name;
+        match next {
+            Next::More => (done, None),
+            Next::Nothing => (done, Some(Stop::NeedMore)),
+            Next::Alone(incoming, size) => {
+                self.act(incoming);
+                (size, None)
+            }
+            Next::Fatal(rejection) => {
+                if self.fault.is_none() {
+                    self.reject(&rejection);
+                    self.fault = Some(rejection);
+                }
+                (0, Some(Stop::Fatal))
+            }
+        }
+    }
+
+    /// Answers the requests at the front of `input` that can be answered together. Gives the bytes
+    /// that are done with, and what comes next; that it stands alone only if nothing was done.
+    fn receive_batch<'i>(
+        &mut self,
+        namespace: Namespace<'_>,
+        input: &'i [u8],
+    ) -> (usize, Next<'i>) {
+        let mut gathered = Gathered::new();
+        let next = gathered.fill(&mut self.conn, &self.store, namespace, input);
         if gathered.is_empty() {
-            drop(gathered);
-            self.namespace = name;
-            return match next {
-                Next::More => (0, None),
-                Next::Nothing => (0, Some(Stop::NeedMore)),
-                Next::Alone(incoming, size) => {
-                    self.act(incoming);
-                    (size, None)
-                }
-                Next::Fatal(rejection) => {
-                    if self.fault.is_none() {
-                        self.reject(&rejection);
-                        self.fault = Some(rejection);
-                    }
-                    (0, Some(Stop::Fatal))
-                }
-            };
+            return (0, next);
         }
         let mut desk = Desk {
             replies: self.conn.replies(),
@@ -118,10 +129,7 @@ impl Session {
             tally: &mut self.tally,
         };
         let (done, all) = desk.answer_all(&self.store, &gathered);
-        let nothing = all && matches!(next, Next::Nothing);
-        drop(gathered);
-        self.namespace = name;
-        (done, nothing.then_some(Stop::NeedMore))
+        (done, if all { next } else { Next::More })
     }
 
     fn act(&mut self, incoming: Incoming<'_>) {

@@ -1,6 +1,7 @@
 //! Requests that have arrived together: their identities are hashed once, their cache misses
 //! overlap, the clock is read once for all, and each is answered by itself, in order.
 
+use arrayvec::ArrayVec;
 use onceward::{Answer, Batch, Prepared, Store, StoreError, Waitable};
 use onceward_core::{Begin, BeginOutcome, Get, GetOutcome, Millis, Namespace, Position, ScopedKey};
 use onceward_proto::{Incoming, Rejection, ReplyEncoder, Request, Rights, ServerConn};
@@ -15,8 +16,7 @@ const BATCH_MAX: usize = 16;
 
 /// Whole frames at the front of the input whose operations are on one identity each.
 pub(super) struct Gathered<'a> {
-    queue: [Option<Queued<'a>>; BATCH_MAX],
-    count: usize,
+    queue: ArrayVec<Queued<'a>, BATCH_MAX>,
 }
 
 /// One request, decoded.
@@ -41,43 +41,55 @@ pub(super) enum Next<'a> {
 }
 
 impl<'a> Gathered<'a> {
+    pub(super) const fn new() -> Self {
+        Self { queue: ArrayVec::new_const() }
+    }
+
     /// Decodes from the front of `input` on. What is to be acted on alone, or ends the connection,
     /// is only given when nothing is gathered before it: it is found again once that is answered.
-    pub(super) fn from<'i: 'a>(
+    ///
+    /// Filled in place, for it is too large to be handed around.
+    pub(super) fn fill<'i: 'a>(
+        &mut self,
         conn: &mut ServerConn,
         store: &Store,
         namespace: Namespace<'a>,
         input: &'i [u8],
-    ) -> (Self, Next<'i>) {
-        let mut gathered = Self { queue: [const { None }; BATCH_MAX], count: 0 };
+    ) -> Next<'i> {
         let mut end = 0;
-        for place in &mut gathered.queue {
-            let before = (gathered.count > 0).then(|| conn.clone());
-            let (incoming, size) = match conn.next(&input[end..]) {
-                Ok(Some(read)) => read,
-                Ok(None) => return (gathered, Next::Nothing),
-                Err(rejection) => {
-                    let Some(before) = before else { return (gathered, Next::Fatal(rejection)) };
-                    *conn = before;
-                    return (gathered, Next::More);
+        while !self.queue.is_full() {
+            let (incoming, size) = if self.queue.is_empty() {
+                match conn.next(input) {
+                    Ok(Some(read)) => read,
+                    Ok(None) => return Next::Nothing,
+                    Err(rejection) => return Next::Fatal(rejection),
+                }
+            } else {
+                let before = conn.clone();
+                match conn.next(&input[end..]) {
+                    Ok(Some(read)) => read,
+                    Ok(None) => return Next::Nothing,
+                    Err(_) => {
+                        *conn = before;
+                        return Next::More;
+                    }
                 }
             };
             match incoming {
                 Incoming::Request { correlation, request } if let Some(key) = key_of(&request) => {
                     end += size;
                     let identity = store.prepare(key.within(namespace));
-                    *place = Some(Queued { correlation, request, identity, end });
-                    gathered.count += 1;
+                    self.queue.push(Queued { correlation, request, identity, end });
                 }
-                _ if gathered.count > 0 => return (gathered, Next::More),
-                alone => return (gathered, Next::Alone(alone, size)),
+                _ if !self.queue.is_empty() => return Next::More,
+                alone => return Next::Alone(alone, size),
             }
         }
-        (gathered, Next::More)
+        Next::More
     }
 
     pub(super) const fn is_empty(&self) -> bool {
-        self.count == 0
+        self.queue.is_empty()
     }
 }
 
@@ -108,14 +120,13 @@ impl Desk<'_> {
     /// Answers what was gathered, in order, while there is room for replies. Gives the bytes of
     /// input that are done with, and whether that is all.
     pub(super) fn answer_all(&mut self, store: &Store, gathered: &Gathered<'_>) -> (usize, bool) {
-        let queued = || gathered.queue[..gathered.count].iter().flatten();
-        if gathered.count > 1 {
-            store.prefetch(queued().map(|queued| &queued.identity));
+        if gathered.queue.len() > 1 {
+            store.prefetch(gathered.queue.iter().map(|queued| &queued.identity));
         }
         // After all of them have arrived (S15).
         let batch = store.batch();
         let mut done = 0;
-        for queued in queued() {
+        for queued in &gathered.queue {
             if self.out.unsent() >= self.unsent_bytes_max {
                 return (done, false);
             }
