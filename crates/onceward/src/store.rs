@@ -202,31 +202,25 @@ impl Inner {
         now: Timestamp,
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
     ) -> Result<T, StoreError> {
-        self.judge_begin(id, request, now, |judged| {
-            self.engine.counters.began(&judged.outcome, judged.effect);
-            sink(with_bytes(judged.outcome, &judged.held))
-        })
+        let judged = self.judge_begin(id, request, now)?;
+        self.engine.counters.began(&judged.outcome, judged.effect);
+        Ok(sink(with_bytes(judged.outcome, &judged.held)))
     }
 
     /// Judges a begin without counting it.
     #[inline(always)]
-    fn judge_begin<R>(
+    fn judge_begin(
         &self,
         id: &Hashed<'_>,
         request: &Begin,
         now: Timestamp,
-        tell: impl FnOnce(Judged<BeginOutcome<()>>) -> R,
-    ) -> Result<R, StoreError> {
+    ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
         request.check(&self.engine.limits)?;
         self.check_open()?;
-        let tell = |judged: Judged<_>| {
-            self.announce(judged.effect);
-            tell(judged)
-        };
-        match self.engine.begin(id, request, Access::Free, now, tell) {
-            Ok(told) => Ok(told),
-            Err(tell) => Ok(tell(self.begin_exclusively(id, request, now))),
-        }
+        let watched = || self.begin_exclusively(id, request, now);
+        let judged = self.engine.begin(id, request, Access::Free, now, watched);
+        self.announce(judged.effect);
+        Ok(judged)
     }
 
     #[cold]
@@ -291,7 +285,8 @@ impl Inner {
         acted.map(|(outcome, _)| outcome).map_err(|Watched| StoreError::Unavailable)
     }
 
-    /// What falls due by what was done. Under the waits' lock they announce it as well.
+    /// What falls due by what was done. What is done under the waits' lock they announce too: twice
+    /// does no harm.
     #[inline]
     fn announce(&self, effect: Effect) {
         match effect {

@@ -29,20 +29,20 @@ impl From<Uncommitted> for Failed {
 }
 
 impl<S: Storage> Engine<S> {
-    /// Judges a begin and tells the caller, who counts and answers it. No pin is held then.
+    /// Judges a begin; the caller counts and answers it. What is watched is left to `watched`, if
+    /// `access` is free.
     ///
-    /// `tell` comes back if the identity is watched and `access` is free. An answer is told where
-    /// it is found rather than returned: it is large, and its kind is known there. What is absent
-    /// and what is completed are apart from the rest for the same reason.
+    /// What is absent and what is completed are apart from the rest: there much less needs to be
+    /// decided. Inlined, for an answer is large, and copied at each return.
     #[inline(always)]
-    pub(crate) fn begin<R, T: FnOnce(Judged<BeginOutcome<()>>) -> R>(
+    pub(crate) fn begin(
         &self,
         id: &Hashed<'_>,
         request: &Begin,
         access: Access,
         now: Timestamp,
-        tell: T,
-    ) -> Result<R, T> {
+        watched: impl FnOnce() -> Judged<BeginOutcome<()>>,
+    ) -> Judged<BeginOutcome<()>> {
         let mut shortage = Shortage::default();
         loop {
             let pin = self.storage.pin();
@@ -51,10 +51,10 @@ impl<S: Storage> Engine<S> {
                 None => match lifecycle::begin(None, request, loaded.attempt_ended, now) {
                     BeginDecision::Decided(Decision { outcome, .. }) => {
                         drop(pin);
-                        return Ok(tell(Judged::kept(outcome)));
+                        return Judged::kept(outcome);
                     }
                     BeginDecision::Acquire(_) if loaded.watched && access == Access::Free => {
-                        return Err(tell);
+                        return watched();
                     }
                     BeginDecision::Acquire(grant) => {
                         match self.insert(&pin, id, request, grant, loaded.version, access) {
@@ -63,7 +63,7 @@ impl<S: Storage> Engine<S> {
                                 if access == Access::Free {
                                     self.storage.log_unfinished();
                                 }
-                                return Ok(tell(Judged { outcome, held: Held::Nothing, effect }));
+                                return Judged { outcome, held: Held::Nothing, effect };
                             }
                             Err(failed) => failed,
                         }
@@ -79,11 +79,11 @@ impl<S: Storage> Engine<S> {
                         }) => {
                             let Some(held) = self.held(&pin, &loaded) else { continue };
                             drop(pin);
-                            return Ok(tell(Judged { outcome, held, effect: Effect::None }));
+                            return Judged { outcome, held, effect: Effect::None };
                         }
                         BeginDecision::Decided(Decision { outcome, .. }) => {
                             drop(pin);
-                            return Ok(tell(Judged::kept(outcome)));
+                            return Judged::kept(outcome);
                         }
                         // Of what is completed nothing is acquired before its end.
                         BeginDecision::Acquire(_) => Failed::Stale,
@@ -97,7 +97,7 @@ impl<S: Storage> Engine<S> {
                             if acquired && access == Access::Free {
                                 self.storage.log_unfinished();
                             }
-                            return Ok(tell(judged));
+                            return judged;
                         }
                         Err(failed) => failed,
                     }
@@ -106,11 +106,11 @@ impl<S: Storage> Engine<S> {
             drop(pin);
             match failed {
                 Failed::Stale => {}
-                Failed::Watched => return Err(tell),
+                Failed::Watched => return watched(),
                 Failed::Short(reason) => {
                     shortage.of_places = reason == Refusal::Quota;
                     if shortage.is_final() {
-                        return Ok(tell(Judged::kept(self.refuse(reason, now))));
+                        return Judged::kept(self.refuse(reason, now));
                     }
                     self.assist(now, &mut shortage);
                 }
@@ -171,11 +171,8 @@ impl<S: Storage> Engine<S> {
         request: &Begin,
         now: Timestamp,
     ) -> Judged<BeginOutcome<()>> {
-        loop {
-            if let Ok(judged) = self.begin(id, request, Access::Exclusive, now, |judged| judged) {
-                return judged;
-            }
-        }
+        // Nothing is left to others then; if it were, this would look again.
+        self.begin(id, request, Access::Exclusive, now, || self.begin_exclusively(id, request, now))
     }
 
     #[cold]

@@ -7,7 +7,6 @@ use onceward_core::{Begin, BeginOutcome, Get, GetOutcome, Identity, Millis, Time
 
 use super::{Inner, Store};
 use crate::answer::{Answer, StoreError, Waitable, get_with_bytes, with_bytes};
-use crate::engine::Judged;
 use crate::storage::Hashed;
 use crate::ticket::{BeginTicket, GetTicket};
 use crate::waits::{Ask, Registered, Reply, Slot, WaiterName};
@@ -41,25 +40,21 @@ impl Store {
     ) -> Result<Waitable<T, BeginTicket>, StoreError> {
         let inner = &*self.inner;
         let wait = inner.cut(request.wait);
-        let answer = |judged: Judged<BeginOutcome<()>>, sink| {
-            inner.engine.counters.began(&judged.outcome, judged.effect);
-            answered(with_bytes(judged.outcome, &judged.held), sink)
-        };
-        let judged = inner.judge_begin(id, request, now, |judged| {
-            let waits = matches!(judged.outcome, BeginOutcome::InProgress { .. });
-            if waits && wait.get() > 0 { Err(sink) } else { Ok(answer(judged, sink)) }
-        })?;
-        let sink = match judged {
-            Ok(answered) => return Ok(answered),
-            Err(sink) => sink,
-        };
-        match inner.register(id, Ask::Begin(*request), wait, waker)? {
-            Placed::Waiting(name, slot) => {
-                Ok(Waitable::Waiting(BeginTicket::new(self, name, slot)))
+        let judged = inner.judge_begin(id, request, now)?;
+        let waits = matches!(judged.outcome, BeginOutcome::InProgress { .. }) && wait.get() > 0;
+        let judged = if waits {
+            match inner.register(id, Ask::Begin(*request), wait, waker)? {
+                Placed::Waiting(name, slot) => {
+                    return Ok(Waitable::Waiting(BeginTicket::new(self, name, slot)));
+                }
+                Placed::Answered(Reply::Begin(judged)) => judged,
+                Placed::Answered(Reply::Get(_)) => return Err(StoreError::Unavailable),
             }
-            Placed::Answered(Reply::Begin(judged)) => Ok(answer(judged, sink)),
-            Placed::Answered(Reply::Get(_)) => Err(StoreError::Unavailable),
-        }
+        } else {
+            judged
+        };
+        inner.engine.counters.began(&judged.outcome, judged.effect);
+        Ok(Waitable::Answered(Answer::at_memory(sink(with_bytes(judged.outcome, &judged.held)))))
     }
 
     /// Looks, and waits out Reserved for up to [`Get::wait`], cut to the limit (S10).
@@ -101,11 +96,6 @@ impl Store {
             &judged.held,
         )))))
     }
-}
-
-#[inline]
-fn answered<O, T, K>(outcome: O, sink: impl FnOnce(O) -> T) -> Waitable<T, K> {
-    Waitable::Answered(Answer::at_memory(sink(outcome)))
 }
 
 /// Where a caller who would wait ended up.
