@@ -14,6 +14,7 @@ pub mod echo;
 pub mod figures;
 pub mod launch;
 pub mod mode;
+pub mod output;
 pub mod process;
 pub mod program;
 pub mod rounds;

@@ -6,20 +6,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 use onceward_bench::engine::{Fault, cores};
 use onceward_bench::load::Mix;
-use onceward_bench::load::report::{table, write};
 
 use super::echo::Echo;
 use super::launch::{LAUNCH, Launch};
 use super::mode::Mode;
+use super::output::OutputArgs;
 use super::process::Transport;
 use super::program::Given;
 use super::rounds::{self, Scope};
 use super::target::TargetName;
-use super::{bars, verdict};
 use crate::client_cost;
 use crate::command::count;
 
@@ -147,13 +145,6 @@ struct MemoryArgs {
     given: Given,
 }
 
-#[derive(Args, Debug)]
-struct OutputArgs {
-    /// Writes everything that was found
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
 impl MemoryArgs {
     fn scope(&self) -> Scope {
         Scope {
@@ -279,22 +270,11 @@ fn memory(arguments: &MemoryArgs) -> Result<ExitCode, Fault> {
 }
 
 fn report(scope: &Scope, output: &OutputArgs) -> Result<ExitCode, Fault> {
+    let before = output.before()?;
     let style =
         ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} of {duration}  {msg}")?;
     let progress = ProgressBar::new(0).with_style(style);
     let document = rounds::run(scope, &progress)?;
     progress.finish_and_clear();
-    print!("{}", table(&document, Term::stdout().size_checked().map(|(_, width)| width)));
-    if !document.bars.is_empty() {
-        print!("\nBars\n{}", bars::text(&document.bars));
-    }
-    if let Some(path) = &output.json {
-        std::fs::write(path, write(&document)?)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-    }
-    let faults = verdict::faults(&document);
-    for fault in &faults {
-        eprintln!("FAILED: {fault}");
-    }
-    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    output.show(&document, before.as_ref())
 }
