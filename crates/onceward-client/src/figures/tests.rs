@@ -143,7 +143,7 @@ mod facade {
         let hangs = execution.execute(key("secret-3"), Fingerprint::None, |_| async {
             std::future::pending::<Result<(), ()>>().await
         });
-        let cut_off = tokio::time::timeout(Duration::from_millis(5), hangs).await;
+        let cut_off = tokio::time::timeout(std::time::Duration::from_millis(5), hangs).await;
         assert!(cut_off.is_err());
         run("secret-3", payload, false).await;
         client.ping().await.unwrap();
