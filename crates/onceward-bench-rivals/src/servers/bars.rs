@@ -112,13 +112,11 @@ impl<'a> Figures<'a> {
         bound: f64,
     ) -> Option<Bar> {
         let theirs = self.series(place, rival, 1)?;
-        let ratios = by_round(self.series(place, OWN, 1)?, theirs, figure);
-        let floor = (rival != FLOOR).then(|| {
-            let floor = by_round(self.series(place, FLOOR, 1)?, theirs, figure);
-            Some(Spread::of(floor)?.median)
-        });
+        let own = self.series(place, OWN, 1)?;
         let name = format!("{what} / {rival}, {}", place.name());
-        bar(name, bound, ratios, floor.flatten())
+        let bar = bar(name, bound, by_round(own, theirs, figure))?;
+        let floor = self.series(place, FLOOR, 1).filter(|_| rival != FLOOR);
+        Some(floor.map_or(bar.clone(), |floor| beside_floor(bar, own, theirs, floor, figure)))
     }
 
     /// Against the replay of whoever has the cheapest one.
@@ -131,18 +129,17 @@ impl<'a> Figures<'a> {
         };
         let found = PEERS.iter().filter_map(median);
         let (_, best) = found.min_by(|(one, _), (other, _)| one.total_cmp(other))?;
-        let ratios = by_round(self.series(place, OWN, 1)?, best, cpu_micros);
-        let floor = self
-            .series(place, FLOOR, 1)
-            .and_then(|floor| Some(Spread::of(by_round(floor, best, cpu_micros))?.median));
+        let own = self.series(place, OWN, 1)?;
         let name = format!("CPU / {}'s replay, the best, {}", best.target.name, place.name());
-        bar(name, bound, ratios, floor)
+        let bar = bar(name, bound, by_round(own, best, cpu_micros))?;
+        let floor = self.series(place, FLOOR, 1);
+        Some(floor.map_or(bar.clone(), |floor| beside_floor(bar, own, best, floor, cpu_micros)))
     }
 
     fn two_threads(&self, place: Place<'_>, bound: f64) -> Option<Bar> {
         let (one, two) = (self.series(place, OWN, 1)?, self.series(place, OWN, 2)?);
         let name = format!("CPU of two server threads / one, {}", place.name());
-        bar(name, bound, by_round(two, one, cpu_micros), None)
+        bar(name, bound, by_round(two, one, cpu_micros))
     }
 
     fn memory(&self) -> Option<Bar> {
@@ -155,7 +152,7 @@ impl<'a> Figures<'a> {
         let (keys, values) = (series.load.keys, &series.load.values);
         let name = format!("bytes beyond key and value, {keys} keys × {values}");
         let bytes = series.runs.iter().filter_map(usable(bytes_beyond)).collect();
-        bar(name, MEMORY_BYTES, bytes, None)
+        bar(name, MEMORY_BYTES, bytes)
     }
 }
 
@@ -170,9 +167,21 @@ fn by_round(own: &Series, other: &Series, figure: Figure) -> Vec<f64> {
     pairs.filter_map(ratio).collect()
 }
 
-fn bar(name: String, bound: f64, values: Vec<f64>, floor: Option<f64>) -> Option<Bar> {
+fn bar(name: String, bound: f64, values: Vec<f64>) -> Option<Bar> {
     let Spread { median, least, greatest, runs } = Spread::of(values)?;
-    Some(Bar { name, bound, found: median, least, greatest, rounds: runs, floor })
+    Some(Bar { name, bound, found: median, least, greatest, rounds: runs, ..Bar::default() })
+}
+
+/// Adds what the floor says of a bar against a rival.
+fn beside_floor(bar: Bar, own: &Series, rival: &Series, floor: &Series, figure: Figure) -> Bar {
+    let rounds = own.runs.iter().zip(&rival.runs).zip(&floor.runs);
+    let beyond = |((own, rival), floor): ((&Run, &Run), &Run)| {
+        let floor = usable(figure)(floor)?;
+        Some((usable(figure)(own)? - floor) / (usable(figure)(rival)? - floor))
+    };
+    let median = |values: Vec<f64>| Spread::of(values).map(|spread| spread.median);
+    let beyond_floor = median(rounds.filter_map(beyond).collect());
+    Bar { floor: median(by_round(floor, rival, figure)), beyond_floor, ..bar }
 }
 
 /// The bars in lines.
@@ -180,15 +189,15 @@ fn bar(name: String, bound: f64, values: Vec<f64>, floor: Option<f64>) -> Option
 pub fn text(bars: &[Bar]) -> String {
     let mut text = String::new();
     for bar in bars {
-        let Bar { name, bound, found, least, greatest, floor, .. } = bar;
+        let Bar { name, bound, found, least, greatest, floor, beyond_floor, .. } = bar;
         let verdict = if bar.is_met() {
             "met".to_owned()
         } else {
             format!("missed by {:.2} ×", bar.missed_by())
         };
         text += &format!("{verdict:18} {found:7.3} [{least:.3}–{greatest:.3}] ≤ {bound}: {name}");
-        if let Some(floor) = floor.filter(|_| !bar.is_met()) {
-            text += &format!(" (echo itself {floor:.3})");
+        if let Some((floor, beyond)) = floor.zip(*beyond_floor) {
+            text += &format!(" (echo itself {floor:.3}; beyond echo {beyond:.3})");
         }
         text.push('\n');
     }
@@ -263,7 +272,7 @@ mod tests {
         );
         let text = text(&bars(&document));
         assert!(text.contains("met") && text.contains("missed by 1.01 ×"), "{text}");
-        assert!(text.contains("(echo itself 0.500)"), "{text}");
+        assert!(text.contains("(echo itself 0.500; beyond echo 0.250)"), "{text}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! All targets under all loads: a fresh server for each run, targets in turn within each round.
 
+use std::hint::black_box;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,6 +15,9 @@ use super::process::{Server, Transport};
 use super::program::Given;
 use super::settings::Needs;
 use super::target::TargetName;
+
+/// Bytes for each key that any server may take beyond key and value, generously.
+const READY_BEYOND: u64 = 512;
 
 /// Connections and requests in flight on each.
 pub type Point = (usize, usize);
@@ -209,6 +213,7 @@ impl Subject<'_> {
             series.load = plan.load(group.mode.name(), Some(threads));
             series.target = describe(target, &server)?;
         }
+        make_memory_ready(usize::try_from(needs.entries * (needs.entry_bytes + READY_BEYOND))?);
         let before = cores
             .pair()
             .map(|(one, other)| cores::await_near(one, other, scope.patience))
@@ -237,6 +242,13 @@ impl Subject<'_> {
         plan.cores = generator.to_vec();
         Ok(plan)
     }
+}
+
+/// Touches as much memory as a server will take, and gives it back to the kernel: a virtual machine
+/// may have handed free memory back to its host, and then the first touch of a page waits for the
+/// host, by chance for one server and not for another.
+fn make_memory_ready(bytes: usize) {
+    drop(black_box(vec![1_u8; bytes]));
 }
 
 fn describe(target: TargetName, server: &Server) -> Result<Target, Fault> {

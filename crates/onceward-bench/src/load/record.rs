@@ -57,6 +57,9 @@ pub struct Bar {
     /// Where the bar is set against a rival: what the kernel's floor itself has of that rival in
     /// the same rounds. Nobody who answers over a socket gets below it.
     pub floor: Option<f64>,
+    /// There, too: what ours takes beyond the floor, of what the rival takes beyond it. Says how
+    /// the servers compare where the kernel takes most of both.
+    pub beyond_floor: Option<f64>,
 }
 
 impl Bar {
