@@ -17,6 +17,8 @@ mod dialect;
 mod distribution;
 mod driver;
 mod embedded;
+mod find_max;
+mod machine;
 mod onceward;
 mod pace;
 pub mod record;
@@ -32,6 +34,7 @@ pub use dialect::{
 };
 pub use distribution::Distribution;
 pub use embedded::run_embedded;
+pub use find_max::{Goal, Search};
 pub use onceward::OncewardDialect;
 pub use pace::{Arrivals, Bound, Pace};
 pub use run::{LAG_P99_MAX, Plan, SENT_MIN, run};

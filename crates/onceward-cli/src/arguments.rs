@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use onceward_client::Client;
 
+use crate::bench::BenchArguments;
 use crate::commands::{
     abandon, begin, check_config, complete, completions, config, forget, get, list, man, ping,
     renew, resolve, version, wait,
@@ -39,8 +40,16 @@ a settings file. A credential is read from ONCEWARD_CREDENTIAL or from --credent
 show in process lists.";
 
 /// Commands that ask no store, so that the options of a connection mean nothing to them.
-const NOT_ASKING: &[&str] =
-    &["serve", "demo", demo::PROCESS_SUBCOMMAND, "check-config", "completions", "man", "version"];
+const NOT_ASKING: &[&str] = &[
+    "serve",
+    "demo",
+    "bench",
+    demo::PROCESS_SUBCOMMAND,
+    "check-config",
+    "completions",
+    "man",
+    "version",
+];
 /// Options that only say how to ask.
 const OF_ASKING: &[&str] = &["url", "connect_timeout", "timeout", "retries", "credential_file"];
 
@@ -61,7 +70,7 @@ pub(crate) struct Cli {
 pub(crate) struct Shared {
     /// The store: onceward://HOST[:PORT][/NAMESPACE], onceward+unix:///PATH[?namespace=NAME], or
     /// mem:// for an empty one that ends with the command [default:
-    /// onceward://127.0.0.1:7977/default; demo starts a daemon of its own]
+    /// onceward://127.0.0.1:7977/default; demo and bench start a daemon of their own]
     #[arg(long, global = true, env = "ONCEWARD_URL", hide_env_values = true)]
     pub(crate) url: Option<String>,
     /// Read settings from this file; an empty name reads none [default:
@@ -136,7 +145,7 @@ impl Shared {
     }
 
     /// By the order of all settings: flag, environment, file.
-    fn credential(&self) -> Result<Option<Vec<u8>>, Failure> {
+    pub(crate) fn credential(&self) -> Result<Option<Vec<u8>>, Failure> {
         let set = std::env::var_os(credential::VARIABLE).map(OsString::into_encoded_bytes);
         match (&self.credential_file, set) {
             (Some(path), None) => credential::read(path).map(Some),
@@ -167,6 +176,7 @@ impl Shared {
 pub(crate) enum Command {
     Serve(ServeArguments),
     Demo(demo::DemoArgs),
+    Bench(Box<BenchArguments>),
     #[command(name = demo::PROCESS_SUBCOMMAND, hide = true)]
     DemoProcess(demo::ProcessArgs),
     Run(run::RunArguments),
@@ -193,11 +203,12 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether the settings file counts for it. The demonstration is the same on every machine, and
+    /// Whether the settings file counts for it. Demonstration and load are the same on every machine, and
     /// what helps to write a file must not need a good one.
     pub(crate) const fn reads_settings(&self) -> bool {
         match self {
             Self::Demo(_)
+            | Self::Bench(_)
             | Self::DemoProcess(_)
             | Self::RunProcess(_)
             | Self::CheckConfig(_)
@@ -259,9 +270,13 @@ fn without_asking(command: clap::Command) -> clap::Command {
         .map(|option| option.clone().hide(true))
         .collect();
     NOT_ASKING.iter().fold(command, |command, name| {
-        // The demonstration can be pointed at a daemon.
-        let keeps_url = *name == "demo";
-        let hidden = hidden.iter().filter(|option| !(keeps_url && option.get_id() == "url"));
+        // Demonstration and load can be pointed at a daemon.
+        let kept: &[&str] = match *name {
+            "demo" => &["url"],
+            "bench" => &["url", "credential_file"],
+            _ => &[],
+        };
+        let hidden = hidden.iter().filter(|option| !kept.contains(&option.get_id().as_str()));
         command.mut_subcommand(name, |own| own.args(hidden))
     })
 }
@@ -279,7 +294,7 @@ mod tests {
 
     /// Commands whose options are typed on purpose.
     const TYPED: &[&str] =
-        &["help", "demo", "config", "check-config", "completions", "man", "version"];
+        &["help", "demo", "bench", "config", "check-config", "completions", "man", "version"];
 
     #[test]
     fn the_command_line_is_well_formed() {

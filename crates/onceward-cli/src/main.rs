@@ -2,6 +2,7 @@
 
 mod answer;
 mod arguments;
+mod bench;
 mod commands;
 mod confirm;
 mod credential;
@@ -141,6 +142,7 @@ fn execute(
             serve::run(plan, &arguments, shared.json).map(ExitCode::from)
         }
         Command::Demo(arguments) => Ok(demo::run(&arguments, shared.url, shared.json)?),
+        Command::Bench(arguments) => bench::run_command(&arguments, &shared),
         Command::DemoProcess(arguments) => Ok(demo::run_process(arguments)?),
         Command::RunProcess(arguments) => Ok(run::run_process(arguments)),
         Command::Config(arguments) => {
@@ -208,6 +210,7 @@ async fn operate(shared: &Shared, command: Command) -> Result<Exit, Failure> {
         }
         Command::Serve(_)
         | Command::Demo(_)
+        | Command::Bench(_)
         | Command::DemoProcess(_)
         | Command::Run(_)
         | Command::RunProcess(_)

@@ -105,7 +105,10 @@ impl Plan {
             key_distribution: self.distribution.name(),
             values: self.values.name(),
             retention_ms: self.terms.retention.as_millis() as u64,
-            warm_up: warm_up.into_iter().flatten().collect::<Vec<_>>().join(" or "),
+            warm_up: match warm_up {
+                [None, None] => "none".to_owned(),
+                some => some.into_iter().flatten().collect::<Vec<_>>().join(" or "),
+            },
             seed: self.seed,
         }
     }

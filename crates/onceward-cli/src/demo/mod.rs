@@ -162,12 +162,15 @@ pub(crate) fn run(args: &DemoArgs, url: Option<String>, json: bool) -> Result<Ex
 pub(crate) fn run_process(args: ProcessArgs) -> Result<ExitCode, DemoError> {
     args.die_with_parent()?;
     match args.role {
-        Role::Daemon => {
+        Role::Daemon { arguments } => {
             let program = std::env::current_exe().map_err(DemoError::io)?;
             let mut command = std::process::Command::new(program);
             // Only returns if it fails.
             Err(DemoError::io(
-                command.args(["serve", "--config=", "--listen", "127.0.0.1:0", "--json"]).exec(),
+                command
+                    .args(["serve", "--config=", "--listen", "127.0.0.1:0", "--json"])
+                    .args(arguments)
+                    .exec(),
             ))
         }
         Role::Service(args) => {

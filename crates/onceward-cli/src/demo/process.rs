@@ -40,7 +40,11 @@ pub(crate) struct ProcessArgs {
 #[derive(Debug, Subcommand)]
 pub(super) enum Role {
     /// The daemon, as a user would start it.
-    Daemon,
+    Daemon {
+        /// What `serve` is given besides.
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
     /// The warehouse service.
     Service(ServiceArgs),
 }

@@ -1,5 +1,6 @@
 //! The binary itself: what it prints, how it exits, what it does on signals.
 
+mod bench;
 mod check_config;
 mod cookbook;
 mod daemon;
