@@ -222,7 +222,7 @@ pub(crate) fn encode_result_bytes<B: AsRef<[u8]>>(
     result: &StoredResult<B>,
     frame: &mut FrameWriter<'_>,
 ) {
-    frame.bytes(result.metadata.as_ref()).bytes(kept_bytes(result));
+    frame.bytes(result.metadata.as_ref()).body(kept_bytes(result));
 }
 
 fn kept_bytes<B: AsRef<[u8]>>(result: &StoredResult<B>) -> &[u8] {

@@ -151,6 +151,10 @@ pub(crate) struct FrameWriter<'o> {
     out: &'o mut Vec<u8>,
     /// Where the header starts in `out`.
     start: usize,
+    /// A result's body is left out, to be sent from where it lies.
+    apart: bool,
+    /// Where in `out` it belongs, and its size.
+    left_out: Option<(usize, usize)>,
 }
 
 impl<'o> FrameWriter<'o> {
@@ -164,7 +168,7 @@ impl<'o> FrameWriter<'o> {
         let flags = if direction == Direction::Reply { FLAG_REPLY } else { 0 };
         let header = Header { length: 0, opcode, flags, reserved: 0, correlation };
         out.extend_from_slice(&header.encode());
-        Self { out, start }
+        Self { out, start, apart: false, left_out: None }
     }
 
     pub(crate) fn u8(&mut self, value: u8) -> &mut Self {
@@ -201,6 +205,25 @@ impl<'o> FrameWriter<'o> {
         self.u32(size as u32)
     }
 
+    /// Leaves the body of the frame's result out; it still counts.
+    pub(crate) const fn leave_body_out(&mut self) {
+        self.apart = true;
+    }
+
+    /// The body of a result.
+    pub(crate) fn body(&mut self, body: &[u8]) -> &mut Self {
+        if self.apart {
+            self.left_out = Some((self.out.len(), body.len()));
+            return self;
+        }
+        self.bytes(body)
+    }
+
+    /// Where in `out` the body belongs that was left out.
+    pub(crate) fn body_position(&self) -> Option<usize> {
+        self.left_out.map(|(at, _)| at)
+    }
+
     pub(crate) fn option(&mut self, tag: u8, value: &[u8]) -> &mut Self {
         self.u8(tag).size32(value.len()).bytes(value)
     }
@@ -210,7 +233,8 @@ impl<'o> FrameWriter<'o> {
     }
 
     fn body_size(&self) -> usize {
-        self.out.len() - self.start - HEADER_SIZE
+        let left_out = self.left_out.map_or(0, |(_, size)| size);
+        self.out.len() - self.start - HEADER_SIZE + left_out
     }
 
     pub(crate) fn finish(self) {

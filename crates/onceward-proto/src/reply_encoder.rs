@@ -98,6 +98,35 @@ impl ReplyEncoder {
         }
     }
 
+    /// As [`Self::begin`], but leaves the body of a replay out: the frame's length counts it, and it
+    /// is to be sent between what is before and after the position in `out` that is returned. So a
+    /// large body can be written from where it lies. `None`: there is no body, or it is not to be
+    /// sent.
+    #[must_use = "the body is still to be sent"]
+    pub fn begin_apart<B: AsRef<[u8]>>(
+        self,
+        correlation: u64,
+        outcome: &BeginOutcome<B>,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let BeginOutcome::Replay(replay) = outcome else {
+            self.begin(correlation, outcome, out);
+            return None;
+        };
+        let carried = result_bytes(&replay.result);
+        let mut position = None;
+        let encode = |frame: &mut FrameWriter<'_>| {
+            frame.leave_body_out();
+            result_reply::encode_begin(outcome, frame);
+            position = frame.body_position();
+        };
+        if let Err(size) = self.write_bounded(Opcode::Begin, correlation, carried, out, encode) {
+            self.too_large(Opcode::Begin, correlation, size, out);
+            return None;
+        }
+        position
+    }
+
     /// Answers GET. A result over the agreed maximum becomes ResultUnavailable.
     pub fn get<B: AsRef<[u8]>>(self, correlation: u64, outcome: &GetOutcome<B>, out: &mut Vec<u8>) {
         let carried = match outcome {

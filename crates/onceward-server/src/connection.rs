@@ -9,7 +9,7 @@
 //! all replies at once, from and into buffers that the thread lends ([`Lent`]): a connection itself
 //! holds only what is incomplete or has not left.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -26,6 +26,7 @@ use crate::config::ServerConfig;
 use crate::deadlines::{Clocks, Due, Holdings, Timer};
 use crate::lent::{Buffers, Lent};
 use crate::mailbox::Mailbox;
+use crate::outbox::PARTS_MAX;
 use crate::session::{Session, Stop};
 use crate::stream::{Peer, Stream};
 
@@ -226,8 +227,14 @@ impl Connection {
     /// Ready once everything has left.
     fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
         while !self.session.out.is_empty() {
-            let bytes = self.session.out.sendable();
-            let size = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+            let stream = Pin::new(&mut self.stream);
+            let size = if let Some(bytes) = self.session.out.sendable() {
+                ready!(stream.poll_write(cx, bytes))?
+            } else {
+                let mut parts = [IoSlice::new(&[]); PARTS_MAX];
+                let count = self.session.out.sendable_parts(&mut parts);
+                ready!(stream.poll_write_vectored(cx, &parts[..count]))?
+            };
             if size == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

@@ -72,6 +72,7 @@ pub use config::{
     StartError, StoreConfig,
 };
 pub use onceward_core::*;
+pub use result_copy::ResultBody;
 pub use store::{Batch, Prepared, Store};
 pub use ticker::Ticker;
 pub use ticket::{BeginTicket, GetTicket};

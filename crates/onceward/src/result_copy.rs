@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 
 use onceward_core::{Body, ResultRef};
 
+use crate::storage::Held;
+
 /// Buffers that one thread keeps for its next copies, beside the last.
 const POOLED_MAX: usize = 31;
 /// A larger one is given back to the allocator.
@@ -55,6 +57,50 @@ impl ResultCopy {
             Body::NotKept(why) => Body::NotKept(why),
         };
         ResultRef { status: self.status, metadata, body }
+    }
+}
+
+/// The body of a result, owned: whoever has it may keep it for as long as a slow peer takes, for it
+/// pins nothing of the store. Its buffer is used again by the thread that drops it.
+pub struct ResultBody {
+    copy: BodyOf,
+}
+
+enum BodyOf {
+    Copy(ResultCopy),
+    #[cfg(any(plain, test))]
+    Shared(std::sync::Arc<crate::storage::Payload>),
+}
+
+impl AsRef<[u8]> for ResultBody {
+    fn as_ref(&self) -> &[u8] {
+        let result = match &self.copy {
+            BodyOf::Copy(copy) => copy.as_result(),
+            #[cfg(any(plain, test))]
+            BodyOf::Shared(payload) => payload.as_result(),
+        };
+        result.body.kept().copied().unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for ResultBody {
+    /// Its length alone (S16).
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResultBody").field("len", &self.as_ref().len()).finish()
+    }
+}
+
+impl ResultBody {
+    /// The body of what is held, if there is one of at least `from` bytes.
+    pub(crate) fn of(held: Held, from: usize) -> Option<Self> {
+        let copy = match held {
+            Held::Copy(copy) => BodyOf::Copy(copy),
+            #[cfg(any(plain, test))]
+            Held::Result(payload) => BodyOf::Shared(payload),
+            Held::Nothing | Held::Checkpoint(_) => return None,
+        };
+        let body = Self { copy };
+        (body.as_ref().len() >= from).then_some(body)
     }
 }
 

@@ -202,9 +202,21 @@ impl Inner {
         now: Timestamp,
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
     ) -> Result<T, StoreError> {
+        let judged = self.begin_judged(id, request, now)?;
+        Ok(sink(with_bytes(judged.outcome, &judged.held)))
+    }
+
+    /// Judges a begin, and counts it.
+    #[inline(always)]
+    fn begin_judged(
+        &self,
+        id: &Hashed<'_>,
+        request: &Begin,
+        now: Timestamp,
+    ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
         let judged = self.judge_begin(id, request, now)?;
         self.engine.counters.began(&judged.outcome, judged.effect);
-        Ok(sink(with_bytes(judged.outcome, &judged.held)))
+        Ok(judged)
     }
 
     /// Judges a begin without counting it.

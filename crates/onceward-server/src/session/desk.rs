@@ -13,6 +13,9 @@ use crate::waits::{Ticket, Wait, Waits};
 
 /// Most requests of one batch: enough to overlap their misses.
 const BATCH_MAX: usize = 16;
+/// A replay's body of at least so many bytes is written from where it lies; a smaller one costs
+/// less to copy than another part of a write.
+const APART_BYTES_MIN: usize = 16 * 1024;
 
 /// Whole frames at the front of the input whose operations are on one identity each.
 pub(super) struct Gathered<'a> {
@@ -187,19 +190,34 @@ impl Desk<'_> {
     ) -> Result<Option<Position>, StoreError> {
         let (replies, may_wait) = (self.replies, self.may_wait(begin.wait));
         let Self { out, waits, .. } = self;
+        let to = out.encode_into();
         let sink = |outcome: BeginOutcome<&[u8]>| {
-            replies.begin(correlation, &outcome, out.encode_into());
-        };
-        if !may_wait {
-            return batch.begin(identity, begin, sink).map(position);
-        }
-        match batch.begin_or_wait(identity, begin, waits.next_waker(), sink)? {
-            Waitable::Answered(answer) => Ok(position(answer)),
-            Waitable::Waiting(ticket) => {
-                waits.enter(Wait { correlation, ticket: Ticket::Begin(ticket) });
-                Ok(None)
+            let body = match &outcome {
+                BeginOutcome::Replay(replay) => replay.result.body.kept(),
+                _ => None,
+            };
+            if body.is_some_and(|body| body.len() >= APART_BYTES_MIN) {
+                return replies.begin_apart(correlation, &outcome, to);
             }
+            replies.begin(correlation, &outcome, to);
+            None
+        };
+        let answer = if may_wait {
+            let waker = waits.next_waker();
+            match batch.begin_or_wait_apart(identity, begin, waker, APART_BYTES_MIN, sink)? {
+                Waitable::Answered(answer) => answer,
+                Waitable::Waiting(ticket) => {
+                    waits.enter(Wait { correlation, ticket: Ticket::Begin(ticket) });
+                    return Ok(None);
+                }
+            }
+        } else {
+            batch.begin_apart(identity, begin, APART_BYTES_MIN, sink)?
+        };
+        if let (Some(at), Some(body)) = answer.value {
+            out.insert(at, body);
         }
+        Ok(Some(answer.position))
     }
 
     /// `None` if the request waits now.

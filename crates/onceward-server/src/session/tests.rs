@@ -31,7 +31,7 @@ impl Talk {
 
     fn exchange(&mut self, input: &[u8], look: impl FnOnce(Reply<'_>)) {
         assert_eq!(self.session.receive(input), (input.len(), Stop::NeedMore));
-        let output = self.session.out.sendable().to_vec();
+        let output = self.session.out.flat();
         self.session.left(output.len());
         let (received, size) = self.client.next(&output).expect("good").expect("whole");
         assert_eq!(size, output.len(), "one reply");
@@ -103,4 +103,68 @@ fn a_full_outbox_stops_the_reading_and_loses_nothing() {
         talk.session.left(unsent);
     }
     assert_eq!(done, input.len());
+}
+
+/// Whatever the sizes of bodies and of writes, the peer reads what would have been sent whole.
+#[test]
+fn large_bodies_leave_from_where_they_lie_in_order() {
+    let mut talk = Talk::start();
+    let sizes = [0, 10, 16 * 1024, 16 * 1024 - 1, 70_000, 20_000, 0, 17_000, 40_000];
+    let body = |number: usize| vec![number as u8 + 1; sizes[number]];
+    let names: Vec<_> = (0..sizes.len()).map(|number| format!("key {number}")).collect();
+    let key = |number: usize| ScopedKey::new(b"", names[number].as_bytes()).expect("a key");
+    let begin = |attempt| Begin::new(Fingerprint::None, AttemptId::from_bytes([attempt; 16]));
+    for number in 0..sizes.len() {
+        let mut token = None;
+        talk.ask(&Request::Begin { key: key(number), begin: begin(1) }, |reply| match reply {
+            Reply::Begin(onceward_core::BeginOutcome::Acquired(acquired)) => {
+                token = Some(acquired.token);
+            }
+            other => panic!("acquired: {other:?}"),
+        });
+        let bytes = body(number);
+        let result = onceward_core::ResultRef::of(200, &bytes);
+        let token = token.expect("acquired");
+        let complete = onceward_core::Complete { token, result, fingerprint: None };
+        talk.ask(&Request::Complete { key: key(number), complete }, |_| ());
+    }
+    for step in [1_000, 7, 16 * 1024, 50_000, usize::MAX] {
+        let mut input = Vec::new();
+        for number in 0..sizes.len() {
+            let begin = begin(2);
+            talk.client.request(&Request::Begin { key: key(number), begin }, &mut input).unwrap();
+            talk.client.request(&Request::Ping { echo: number as u64 }, &mut input).unwrap();
+        }
+        assert_eq!(talk.session.receive(&input), (input.len(), Stop::NeedMore));
+        let total: usize = sizes.iter().sum();
+        assert!(talk.session.out.unsent() > total);
+        assert!(talk.session.out.sendable().is_none(), "large ones are apart");
+        assert!(talk.session.out.encode_into().len() < total / 2, "and were not copied");
+        let mut output = Vec::new();
+        while !talk.session.out.is_empty() {
+            let flat = talk.session.out.flat();
+            let size = flat.len().min(step);
+            output.extend_from_slice(&flat[..size]);
+            talk.session.left(size);
+        }
+        let mut at = 0;
+        for number in 0..sizes.len() {
+            let mut next = || {
+                let (received, size) =
+                    talk.client.next(&output[at..]).expect("good").expect("whole");
+                at += size;
+                let Received::Reply { reply, .. } = received else { panic!("a reply") };
+                match reply {
+                    Reply::Begin(onceward_core::BeginOutcome::Replay(replay)) => {
+                        assert_eq!(replay.result.body.kept().copied(), Some(&body(number)[..]));
+                    }
+                    Reply::Pong { echo } => assert_eq!(echo, number as u64),
+                    other => panic!("a replay or a pong: {other:?}"),
+                }
+            };
+            next();
+            next();
+        }
+        assert_eq!(at, output.len());
+    }
 }

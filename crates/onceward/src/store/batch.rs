@@ -10,7 +10,9 @@ use onceward_core::{
 };
 
 use super::{Inner, Store};
-use crate::answer::{Answer, StoreError, Waitable, get_with_bytes};
+use crate::answer::{Answer, StoreError, Waitable, get_with_bytes, with_bytes};
+use crate::engine::Judged;
+use crate::result_copy::ResultBody;
 use crate::storage::{Hashed, Storage as _};
 use crate::ticket::{BeginTicket, GetTicket};
 
@@ -108,7 +110,43 @@ impl Batch<'_> {
         waker: &Waker,
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
     ) -> Result<Waitable<T, BeginTicket>, StoreError> {
-        self.store.begin_or_wait_at(&identity.0, request, waker, self.now, sink)
+        self.store.begin_or_wait_at(&identity.0, request, waker, self.now, |judged| {
+            sink(with_bytes(judged.outcome, &judged.held))
+        })
+    }
+
+    /// As [`Batch::begin`]. When the body of a replay has at least `apart_from` bytes, it is handed
+    /// over after the sink has seen it, so that it need not be copied once more.
+    ///
+    /// # Errors
+    /// [`StoreError::BadInput`] or [`StoreError::Unavailable`].
+    #[inline]
+    pub fn begin_apart<T>(
+        &self,
+        identity: &Prepared<'_>,
+        request: &Begin,
+        apart_from: usize,
+        sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
+    ) -> Result<Answer<(T, Option<ResultBody>)>, StoreError> {
+        let judged = self.inner().begin_judged(&identity.0, request, self.now)?;
+        Ok(Answer::at_memory(tell_apart(judged, apart_from, sink)))
+    }
+
+    /// As [`Batch::begin_or_wait`], with bodies as in [`Batch::begin_apart`].
+    ///
+    /// # Errors
+    /// [`StoreError::BadInput`] or [`StoreError::Unavailable`].
+    pub fn begin_or_wait_apart<T>(
+        &self,
+        identity: &Prepared<'_>,
+        request: &Begin,
+        waker: &Waker,
+        apart_from: usize,
+        sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
+    ) -> Result<Waitable<(T, Option<ResultBody>), BeginTicket>, StoreError> {
+        self.store.begin_or_wait_at(&identity.0, request, waker, self.now, |judged| {
+            tell_apart(judged, apart_from, sink)
+        })
     }
 
     /// As [`Store::complete`].
@@ -174,4 +212,18 @@ impl Batch<'_> {
     ) -> Result<Waitable<T, GetTicket>, StoreError> {
         self.store.get_or_wait_at(&identity.0, request, waker, self.now, sink)
     }
+}
+
+#[inline(always)]
+fn tell_apart<T>(
+    judged: Judged<BeginOutcome<()>>,
+    apart_from: usize,
+    sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
+) -> (T, Option<ResultBody>) {
+    let told = sink(with_bytes(judged.outcome, &judged.held));
+    let body = match judged.outcome {
+        BeginOutcome::Replay(_) => ResultBody::of(judged.held, apart_from),
+        _ => None,
+    };
+    (told, body)
 }

@@ -7,6 +7,7 @@ use onceward_core::{Begin, BeginOutcome, Get, GetOutcome, Identity, Millis, Time
 
 use super::{Inner, Store};
 use crate::answer::{Answer, StoreError, Waitable, get_with_bytes, with_bytes};
+use crate::engine::Judged;
 use crate::storage::Hashed;
 use crate::ticket::{BeginTicket, GetTicket};
 use crate::waits::{Ask, Registered, Reply, Slot, WaiterName};
@@ -26,7 +27,9 @@ impl Store {
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
     ) -> Result<Waitable<T, BeginTicket>, StoreError> {
         let (id, now) = (self.inner.hashed(identity), self.inner.clock.now());
-        self.begin_or_wait_at(&id, request, waker, now, sink)
+        self.begin_or_wait_at(&id, request, waker, now, |judged| {
+            sink(with_bytes(judged.outcome, &judged.held))
+        })
     }
 
     #[inline]
@@ -36,7 +39,7 @@ impl Store {
         request: &Begin,
         waker: &Waker,
         now: Timestamp,
-        sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
+        tell: impl FnOnce(Judged<BeginOutcome<()>>) -> T,
     ) -> Result<Waitable<T, BeginTicket>, StoreError> {
         let inner = &*self.inner;
         let wait = inner.cut(request.wait);
@@ -54,7 +57,7 @@ impl Store {
             judged
         };
         inner.engine.counters.began(&judged.outcome, judged.effect);
-        Ok(Waitable::Answered(Answer::at_memory(sink(with_bytes(judged.outcome, &judged.held)))))
+        Ok(Waitable::Answered(Answer::at_memory(tell(judged))))
     }
 
     /// Looks, and waits out Reserved for up to [`Get::wait`], cut to the limit (S10).
