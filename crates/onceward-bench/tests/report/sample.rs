@@ -135,11 +135,15 @@ fn series(made: Made, load: Load, wobble: f64) -> Series {
             send_lag: open.map(|_| latency(1_500.0, strain, 1_000)),
             server_cpu_ns: Some((cpu_us * 1e3 * factor * round_trips as f64) as u64),
             generator_cpu_ns: Some((1.1e3 * factor * round_trips as f64) as u64),
-            server_resident_bytes: made
-                .bytes_per_key
-                .map(|bytes| (4 << 20, (4 << 20) + (100_000.0 * (548.0 + bytes * factor)) as u64)),
-            stored_bytes: made.bytes_per_key.map(|_| 54_800_000),
-            stored_keys: made.bytes_per_key.map(|_| 100_000),
+            server_resident_bytes: Some((
+                4 << 20,
+                made.bytes_per_key.map_or(4 << 20, |bytes| {
+                    (4 << 20) + (100_000.0 * (548.0 + bytes * factor)) as u64
+                }),
+            )),
+            // An echo has them, too, and keeps nothing.
+            stored_bytes: Some(54_800_000),
+            stored_keys: Some(100_000),
             cache_line_ns: (load.mode == "two").then_some(24.0 * factor),
             ..Run::default()
         }

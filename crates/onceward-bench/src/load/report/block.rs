@@ -235,8 +235,11 @@ fn row(series: &Series) -> Row<'_> {
     let unused = series.runs.iter().enumerate();
     let unused = unused.filter_map(|(at, run)| Some((at + 1, Unused::of(run)?))).collect();
     let mut row = Row { series, label: series.target.name.clone(), figures: Vec::new(), unused };
+    // The floor keeps nothing, so what it has per key kept is no figure.
+    let told = |measure: &Measure| *measure != Measure::BytesBeyond || !row.is_floor();
     row.figures = Measure::ALL
         .into_iter()
+        .filter(told)
         .filter_map(|measure| {
             let found = Spread::of(row.used().filter_map(|run| measure.of(run)))?;
             Some((measure, found))

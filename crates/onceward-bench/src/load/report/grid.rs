@@ -63,12 +63,12 @@ pub(super) fn ratios(block: &Block<'_>) -> Vec<(String, Grid)> {
     let to_floor = ratio_grid(
         block,
         |row| !row.is_floor(),
-        |row, of| Some(median(row, of)? / median(block.floor(row)?, of)?),
+        |row, of| multiple(median(row, of)?, median(block.floor(row)?, of)?),
     );
     let to_each = ratio_grid(
         block,
         |row| !row.is_floor() && !row.is_own(),
-        |row, of| Some(median(block.own(row)?, of)? / median(row, of)?),
+        |row, of| multiple(median(block.own(row)?, of)?, median(row, of)?),
     );
     [
         (format!("medians as multiples of those of {FLOOR}, the kernel's floor"), to_floor),
@@ -77,6 +77,11 @@ pub(super) fn ratios(block: &Block<'_>) -> Vec<(String, Grid)> {
     .into_iter()
     .filter_map(|(title, grid)| Some((title, grid?)))
     .collect()
+}
+
+/// None where one is not positive: memory may shrink, and then a quotient says nothing.
+fn multiple(of: f64, base: f64) -> Option<f64> {
+    (of > 0.0 && base > 0.0).then_some(of / base)
 }
 
 fn ratio_grid<'a>(

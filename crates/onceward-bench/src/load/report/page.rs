@@ -53,9 +53,11 @@ pub fn html(document: &Document, comparison: Option<&Comparison>) -> String {
                 }
                 @if blocks.len() > 1 {
                     nav aria-label="Loads" {
+                        @if comparison.is_some() { p { a href="#changes" { "Changes" } } }
                         ol { @for (at, block) in blocks.iter().enumerate() {
                             li { a href={ "#load-" (at + 1) } { (block.title()) } }
                         } }
+                        p { a href="#targets" { "Targets" } }
                     }
                 }
                 main {
