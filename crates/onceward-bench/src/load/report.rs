@@ -3,13 +3,13 @@
 //!
 //! | function | gives |
 //! |---|---|
-//! | [`write`] | the document as JSON |
-//! | [`read`] | a document from JSON; a foreign or newer form is refused |
-//! | [`table`] | tables for the terminal |
-//! | [`html`] | one page of HTML with everything in it |
-//! | [`compare`] | what changed from one document to another, for [`Comparison::table`] and [`html`] |
-//! | [`hdr_logs`] | name and text of an HdrHistogram interval log for each series |
-//! | [`histogram`] | a distribution's whole histogram |
+//! | [`write`]`(&Document) -> Result<String, _>` | the document as JSON |
+//! | [`read`]`(&str) -> Result<Document, ReadError>` | a document from JSON; a foreign or newer form is refused |
+//! | [`table`]`(&Document, width: Option<u16>) -> String` | tables for the terminal; `None` where there is none |
+//! | [`compare`]`(before, after) -> Comparison` | what changed; [`Comparison::table`]`(width)` for the terminal |
+//! | [`html`]`(&Document, Option<&Comparison>) -> String` | one page of HTML with everything in it |
+//! | [`hdr_logs`]`(&Document) -> Result<Vec<(String, String)>, HdrLogError>` | name and text of an HdrHistogram interval log for each series |
+//! | [`histogram`]`(&Latency) -> Result<Option<Histogram>, HistogramError>` | a distribution's whole histogram |
 //!
 //! Figures are the median over the runs that can be used, with the least and the greatest. A run
 //! that is invalid or failed is named with its reason and enters no figure.
