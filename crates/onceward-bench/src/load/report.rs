@@ -3,7 +3,7 @@
 //!
 //! | function | gives |
 //! |---|---|
-//! | [`write`]`(&Document) -> Result<String, _>` | the document as JSON |
+//! | [`write()`]`(&Document) -> Result<String, _>` | the document as JSON |
 //! | [`read`]`(&str) -> Result<Document, ReadError>` | a document from JSON; a foreign or newer form is refused |
 //! | [`table`]`(&Document, width: Option<u16>) -> String` | tables for the terminal; `None` where there is none |
 //! | [`compare`]`(before, after) -> Comparison` | what changed; [`Comparison::table`]`(width)` for the terminal |

@@ -253,6 +253,7 @@ fn mode(load: &Load) -> &str {
     match load.mode.as_str() {
         "same" => "both on one core",
         "two" => "one core each",
+        "both" => "both on either core",
         "free" => "not pinned",
         other => other,
     }

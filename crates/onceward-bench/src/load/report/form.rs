@@ -64,7 +64,7 @@ pub fn write(document: &Document) -> Result<String, serde_json::Error> {
     Ok(text)
 }
 
-/// Reads what [`write`] wrote, in this version or in another one with the same schema.
+/// Reads what [`write()`] wrote, in this version or in another one with the same schema.
 ///
 /// # Errors
 /// The text is not JSON, of another kind, or from a later version.
