@@ -15,6 +15,7 @@ impl<'a> Cursor<'a> {
         self.0.len()
     }
 
+    #[inline]
     pub(crate) fn array<const N: usize>(
         &mut self,
         field: &'static str,
@@ -24,10 +25,12 @@ impl<'a> Cursor<'a> {
         Ok(*array)
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, Malformed> {
         self.array(field).map(|[byte]| byte)
     }
 
+    #[inline]
     pub(crate) fn u16(&mut self, field: &'static str) -> Result<u16, Malformed> {
         self.array(field).map(u16::from_le_bytes)
     }
@@ -36,6 +39,7 @@ impl<'a> Cursor<'a> {
         self.array(field).map(u32::from_le_bytes)
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self, field: &'static str) -> Result<u64, Malformed> {
         self.array(field).map(u64::from_le_bytes)
     }
@@ -46,6 +50,7 @@ impl<'a> Cursor<'a> {
         usize::try_from(size).map_err(|_| Malformed::Cut { field })
     }
 
+    #[inline]
     pub(crate) fn bytes(
         &mut self,
         size: usize,
@@ -77,6 +82,7 @@ pub(crate) struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(u8, Cursor<'a>)>, Malformed> {
         if self.rest.left() == 0 {
             return Ok(None);

@@ -21,6 +21,7 @@ pub(crate) fn encode_token(token: &Token, frame: &mut FrameWriter<'_>) {
     frame.u64(token.fence.get()).bytes(token.attempt_id.as_bytes());
 }
 
+#[inline]
 pub(crate) fn decode_token(body: &mut Cursor<'_>) -> Result<(u64, AttemptId), Malformed> {
     Ok((body.u64("fence")?, AttemptId::from_bytes(body.array("attempt id")?)))
 }
@@ -51,6 +52,7 @@ impl KeySizes {
         Ok(Self { scope: body.u16("scope length")?, key: body.u16("key length")? })
     }
 
+    #[inline]
     pub(crate) fn decode_bytes<'a>(
         self,
         body: &mut Cursor<'a>,
@@ -60,6 +62,7 @@ impl KeySizes {
         Ok((scope, key))
     }
 
+    #[inline]
     pub(crate) fn decode_key<'a>(
         self,
         body: &mut Cursor<'a>,
@@ -89,6 +92,7 @@ pub(crate) fn encode_fingerprint(fingerprint: &Fingerprint, frame: &mut FrameWri
     }
 }
 
+#[inline]
 pub(crate) fn decode_fingerprint(kind: u8, digest: &[u8]) -> Result<Fingerprint, DecodeError> {
     match (kind, digest) {
         (FINGERPRINT_NONE, []) => Ok(Fingerprint::None),

@@ -73,6 +73,7 @@ impl Header {
     }
 
     /// Also gives what follows the header; `None` while it is not whole.
+    #[inline]
     pub(crate) fn decode(input: &[u8]) -> Option<(Self, &[u8])> {
         let (header, rest) = input.split_first_chunk::<HEADER_SIZE>()?;
         let [l0, l1, l2, l3, opcode, flags, r0, r1, c0, c1, c2, c3, c4, c5, c6, c7] = *header;
@@ -86,6 +87,7 @@ impl Header {
         Some((header, rest))
     }
 
+    #[inline]
     pub(crate) fn check(
         &self,
         direction: Direction,
@@ -118,6 +120,7 @@ impl Header {
 ///
 /// # Errors
 /// Every [`FrameError`] is final: answer with it, then close the connection.
+#[inline]
 pub fn decode(
     input: &[u8],
     direction: Direction,
@@ -158,6 +161,7 @@ pub(crate) struct FrameWriter<'o> {
 }
 
 impl<'o> FrameWriter<'o> {
+    #[inline]
     pub(crate) fn new(
         direction: Direction,
         opcode: u8,
@@ -237,6 +241,7 @@ impl<'o> FrameWriter<'o> {
         self.out.len() - self.start - HEADER_SIZE + left_out
     }
 
+    #[inline]
     pub(crate) fn finish(self) {
         let length = (self.body_size() as u32).to_le_bytes();
         self.out[self.start..self.start + length.len()].copy_from_slice(&length);

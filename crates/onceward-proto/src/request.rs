@@ -187,6 +187,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// The first fault found, front to back.
+    #[inline]
     pub fn decode(opcode: Opcode, body: &'a [u8]) -> Result<Option<Self>, DecodeError> {
         let body = Cursor::new(body);
         Ok(Some(match opcode {
@@ -231,6 +232,7 @@ fn encode_begin(key: ScopedKey<'_>, begin: &Begin, frame: &mut FrameWriter<'_>) 
     }
 }
 
+#[inline]
 fn decode_begin(mut body: Cursor<'_>) -> Result<Request<'_>, DecodeError> {
     let attempt_id = AttemptId::from_bytes(body.array("attempt id")?);
     let lease = decode_millis(&mut body, "lease")?;
@@ -279,6 +281,7 @@ fn encode_complete(key: ScopedKey<'_>, complete: &Complete<'_>, frame: &mut Fram
     encode_digest(complete.fingerprint, frame);
 }
 
+#[inline]
 fn decode_complete(mut body: Cursor<'_>) -> Result<Request<'_>, DecodeError> {
     let (fence, attempt_id) = decode_token(&mut body)?;
     let head = ResultHead::decode(&mut body)?;
@@ -298,6 +301,7 @@ fn encode_digest(digest: Option<Digest>, frame: &mut FrameWriter<'_>) {
 }
 
 /// The optional fields of a message whose only one is a digest.
+#[inline]
 fn decode_digest(body: Cursor<'_>) -> Result<Option<Digest>, DecodeError> {
     let mut digest = None;
     let mut options = body.options();
@@ -384,6 +388,7 @@ fn encode_get(key: ScopedKey<'_>, get: Get, frame: &mut FrameWriter<'_>) {
     encode_key(key, frame);
 }
 
+#[inline]
 fn decode_get(mut body: Cursor<'_>) -> Result<Request<'_>, DecodeError> {
     let wait = decode_millis(&mut body, "wait")?;
     let key = KeySizes::decode(&mut body)?.decode_key(&mut body)?;

@@ -158,6 +158,7 @@ impl ServerConn {
     ///
     /// # Errors
     /// A fatal rejection: send it, close. Every later call gives it again.
+    #[inline]
     pub fn next<'a>(
         &mut self,
         input: &'a [u8],
@@ -185,6 +186,7 @@ impl ServerConn {
         }
     }
 
+    #[inline]
     fn read<'a>(&self, frame: Frame<'a>) -> Result<Incoming<'a>, ProtocolError> {
         let Frame { opcode, correlation, body } = frame;
         let known = Opcode::from_u8(opcode);
@@ -263,6 +265,7 @@ impl ServerConn {
 
     /// Encodes this connection's replies.
     #[must_use]
+    #[inline]
     pub const fn replies(&self) -> ReplyEncoder {
         ReplyEncoder::new(self.body_bytes_max)
     }
