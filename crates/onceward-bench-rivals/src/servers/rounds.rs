@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use indicatif::ProgressBar;
+use memmap2::{Advice, MmapMut};
 use onceward_bench::engine::{Fault, Values, cores, process};
 use onceward_bench::load::record::{Document, Machine, Run, SCHEMA, Series, Target};
 use onceward_bench::load::{Address, Bound, KEY_BYTES, Mix, Plan, ServerProcess};
@@ -213,7 +214,7 @@ impl Subject<'_> {
             series.load = plan.load(group.mode.name(), Some(threads));
             series.target = describe(target, &server)?;
         }
-        make_memory_ready(usize::try_from(needs.entries * (needs.entry_bytes + READY_BEYOND))?);
+        make_memory_ready(usize::try_from(needs.entries * (needs.entry_bytes + READY_BEYOND))?)?;
         let before = cores
             .pair()
             .map(|(one, other)| cores::await_near(one, other, scope.patience))
@@ -246,9 +247,15 @@ impl Subject<'_> {
 
 /// Touches as much memory as a server will take, and gives it back to the kernel: a virtual machine
 /// may have handed free memory back to its host, and then the first touch of a page waits for the
-/// host, by chance for one server and not for another.
-fn make_memory_ready(bytes: usize) {
-    drop(black_box(vec![1_u8; bytes]));
+/// host, by chance for one server and not for another. In huge pages, for some take those; whoever
+/// takes small ones gets parts of them.
+fn make_memory_ready(bytes: usize) -> Result<(), Fault> {
+    let mut memory = MmapMut::map_anon(bytes)?;
+    // A kernel without huge pages gives small ones.
+    let _ = memory.advise(Advice::HugePage);
+    memory.fill(1);
+    drop(black_box(memory));
+    Ok(())
 }
 
 fn describe(target: TargetName, server: &Server) -> Result<Target, Fault> {
