@@ -35,9 +35,11 @@ const RING: u64 = if cfg!(loom) { 2 } else { 64 };
 const WIDTH_MS: u64 = 1_000;
 /// Part of the retention that a slot may be wide.
 const SHARE: u64 = 20;
-/// Full segments of one slot after which the next one is taken from huge pages: what is then
-/// left unused is little beside what is used.
-const HUGE_AFTER: u64 = 4;
+/// Full segments of one slot, 256 MiB, after which the next one is taken from huge pages: what is
+/// then left unused is little beside what is used, and only a slot that large gains from them. The
+/// first touch of one stalls its thread for as long as the kernel takes to find and clear it, which
+/// is milliseconds where memory is fragmented.
+const HUGE_AFTER: u64 = 128;
 
 /// Slots that may have an open segment each, at most, for retentions of up to 30 days.
 pub(crate) const SLOTS_AHEAD: usize = 17 * 42;
