@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use indicatif::ProgressBar;
 use memmap2::{Advice, MmapMut};
-use onceward_bench::engine::{Fault, Values, cores, process};
+use onceward_bench::engine::{Fault, Values, cores};
 use onceward_bench::load::record::{Document, Machine, Run, SCHEMA, Series, Target};
 use onceward_bench::load::{Address, Bound, KEY_BYTES, Mix, Plan, ServerProcess};
 
@@ -78,7 +78,7 @@ pub fn run(scope: &Scope, progress: &ProgressBar) -> Result<Document, Fault> {
         schema: SCHEMA.to_owned(),
         command_line: std::env::args().collect(),
         started_at_s: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
-        machine: machine(),
+        machine: Machine::here(),
         ..Document::default()
     };
     document.versions.insert("onceward-bench".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
@@ -270,18 +270,4 @@ fn describe(target: TargetName, server: &Server) -> Result<Target, Fault> {
         settings: server.settings().stated.clone(),
         lacks: target.lacks().to_owned(),
     })
-}
-
-fn machine() -> Machine {
-    let here = process::Machine::here();
-    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
-    Machine {
-        cpu: here.cpu,
-        cores: here.cores,
-        kernel: here.kernel,
-        system: name.unwrap_or_default().trim_matches('"').to_owned(),
-        memory_bytes: here.memory_bytes,
-        load_at_start: here.load_at_start,
-    }
 }

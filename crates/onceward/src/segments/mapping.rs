@@ -74,8 +74,9 @@ impl Mapping {
             {
                 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
                 let at = self.map.as_ptr().wrapping_add(self.skip + word * WORD);
-                // SAFETY: a prefetch accesses no memory that the program could notice, and faults
-                // nowhere, whatever the address.
+                // SAFETY: the instruction reads no value and writes none, and it faults nowhere,
+                // whatever the address: so it needs no valid pointer, and `wrapping_add` makes one
+                // without a claim on what lies there. It is of SSE, which every x86-64 has.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
             }
             // A load whose value nobody looks at.
