@@ -49,11 +49,13 @@ mod config;
 mod counters;
 mod deadline;
 mod engine;
+mod facts;
 mod hash_key;
 mod hashed;
 mod namespaces;
 #[cfg(any(plain, test))]
 mod plain;
+mod restored;
 mod result_copy;
 mod segments;
 mod storage;
@@ -71,7 +73,9 @@ pub use config::{
     FENCE_FLOOR_MAX, MEMORY_BYTES_MIN, NamespaceConfig, SET_ASIDE_BYTES_MAX, SHARDS_MAX,
     StartError, StoreConfig,
 };
+pub use facts::{Event, Fact, FactLog, Halted, SetAside};
 pub use onceward_core::*;
+pub use restored::{Restored, RestoredState};
 pub use result_copy::ResultBody;
 pub use store::{Batch, Prepared, Store};
 pub use ticker::Ticker;
