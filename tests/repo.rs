@@ -18,6 +18,7 @@ mod errors;
 const EDGES: &[(&str, &[&str])] = &[
     ("onceward-core", &[]),
     ("onceward", &["onceward-core"]),
+    ("onceward-journal", &["onceward"]),
     ("onceward-proto", &["onceward-core"]),
     ("onceward-testkit", &["onceward-core"]),
     ("onceward-server", &["onceward-core", "onceward", "onceward-proto"]),
@@ -30,7 +31,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "onceward-cli",
-        &["onceward-core", "onceward", "onceward-server", "onceward-client", "onceward-bench"],
+        &[
+            "onceward-core",
+            "onceward",
+            "onceward-journal",
+            "onceward-server",
+            "onceward-client",
+            "onceward-bench",
+        ],
     ),
     ("onceward-workspace", &[]),
 ];
@@ -40,7 +48,7 @@ const BARE: &[&str] = &["onceward-core", "onceward-proto"];
 
 /// Crates that bring no async runtime and no HTTP stack with them, directly or through others.
 const WITHOUT_RUNTIME: &[&str] =
-    &["onceward-core", "onceward", "onceward-proto", "onceward-testkit"];
+    &["onceward-core", "onceward", "onceward-journal", "onceward-proto", "onceward-testkit"];
 
 const RUNTIMES: &[&str] = &[
     "async-executor",

@@ -13,6 +13,8 @@
 //!    disk promises. A crash keeps, of all facts, some first part in the order of positions, or
 //!    more.
 
+use std::sync::Arc;
+
 use onceward_core::lifecycle::View;
 use onceward_core::{Digest, Fence, Identity, Millis, Position, ResultRef, Timestamp};
 
@@ -123,6 +125,10 @@ pub trait FactLog: Send + Sync {
 
     /// Somebody waits for this position: it is to be synced soon.
     fn want(&self, position: Position);
+
+    /// Calls `hook` whenever [`FactLog::synced`] has moved, and when facts stop or begin being kept.
+    /// One hook per log: the latest takes the place of the one before.
+    fn on_synced(&self, hook: Arc<dyn Fn() + Send + Sync>);
 
     /// Why facts are not kept at present, for whoever is refused.
     fn halted(&self) -> Option<String>;
