@@ -129,7 +129,7 @@ pub(crate) fn seal(buffer: &mut Vec<u8>, header: &BatchHeader, file: FileId) -> 
         place.copy_from_slice(&field.to_le_bytes());
     }
     let crc = crc32c::crc32c_append(file.crc(), start);
-    let crc = frame::seal(&mut frames[..end - BATCH_HEADER_BYTES], file, crc);
+    let crc = frame::encode::seal(&mut frames[..end - BATCH_HEADER_BYTES], file, crc);
     start[CRC_AT].copy_from_slice(&crc.to_le_bytes());
     crc
 }

@@ -1,9 +1,9 @@
 //! Facts at random, owned, for property tests.
 
-use onceward::lifecycle::{State, View};
+use onceward::lifecycle::{BeginDecision, State, View, begin};
 use onceward::{
-    AttemptId, Body, Digest, Event, Fact, Fence, Fingerprint, Identity, Millis, NotKept, Policy,
-    SetAside, StoredResult, Timestamp,
+    AttemptId, Begin, Body, Digest, Event, Fact, Fence, Fingerprint, Identity, Millis, NotKept,
+    Policy, SetAside, StoredResult, Timestamp,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -72,20 +72,19 @@ impl Sample {
                 policy,
                 set_aside,
             } => {
+                let asked = Begin::new(*fingerprint, AttemptId::from_bytes(*attempt_id));
+                let granted = match begin(None, &asked, false, at) {
+                    BeginDecision::Acquire(grant) => grant.with_fence(fence).0,
+                    _ => unreachable!("absent: acquired"),
+                };
                 view = View {
-                    version: 1,
                     state: State::Reserved {
                         lease_until: at.after(Millis::new(*lease)),
                         policy: *policy,
                     },
-                    fence,
-                    attempt_id: AttemptId::from_bytes(*attempt_id),
                     attempt_number: takeover.map_or(1, |(_, number)| number),
-                    doubt_number: 0,
-                    fingerprint: *fingerprint,
-                    acquired_at: at,
                     expires_at,
-                    checkpoint_ordinal: 0,
+                    ..granted
                 };
                 Event::Acquired {
                     identity: Identity::new(namespace, scope, key).expect("a sample's identity"),

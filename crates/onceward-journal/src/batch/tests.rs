@@ -24,7 +24,7 @@ fn sealed(samples: &[Sample]) -> (Vec<u8>, u32) {
     let mut buffer = vec![1, 2, 3];
     open(&mut buffer);
     for sample in samples {
-        sample.with(|fact| frame::encode(fact, None, &mut buffer));
+        sample.with(|fact| frame::encode::encode(fact, None, &mut buffer));
     }
     let crc = seal(&mut buffer, &header(), file());
     (buffer, crc)

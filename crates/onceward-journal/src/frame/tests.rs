@@ -1,6 +1,7 @@
-use onceward::Event;
+use onceward::{Event, Fact};
 use proptest::prelude::*;
 
+use super::encode::{encode, seal};
 use super::*;
 use crate::sample::{Sample, sample};
 
