@@ -94,6 +94,9 @@ pub struct View {
     pub expires_at: Timestamp,
     /// The largest ordinal saved; 0 without a checkpoint (S19).
     pub checkpoint_ordinal: u32,
+    /// The longest lease that the latest acquisition was given: a restart arms it for as long
+    /// (S13). Nothing depends on it once completed.
+    pub longest_lease: Millis,
 }
 
 /// Where in its life an identity is.
@@ -278,7 +281,8 @@ impl View {
             }
             State::Completed { .. } => self.state,
         };
-        Self { state, doubt_number: self.doubt_number_at(now), ..*self }
+        let longest_lease = self.longest_lease.max(lease);
+        Self { state, doubt_number: self.doubt_number_at(now), longest_lease, ..*self }
     }
 
     #[inline]

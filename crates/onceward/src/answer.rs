@@ -18,13 +18,6 @@ pub struct Answer<T> {
     pub position: Position,
 }
 
-impl<T> Answer<T> {
-    #[inline]
-    pub(crate) const fn at_memory(value: T) -> Self {
-        Self { value, position: Position(0) }
-    }
-}
-
 /// An answer, or a place in line (S10).
 #[derive(Debug)]
 #[must_use]
@@ -43,6 +36,10 @@ pub enum StoreError {
     BadInput(BadInput),
     /// The store is closed (S17). Nothing may be concluded.
     Unavailable,
+    /// The journal keeps no facts at present, and this would have made one (S14). Nothing has
+    /// changed; [`FactLog::halted`](crate::FactLog::halted) says why. Repeat it later, with the
+    /// same attempt id or token.
+    Halted,
 }
 
 impl From<BadInput> for StoreError {
@@ -58,6 +55,9 @@ impl From<StoreError> for BackendError {
             StoreError::Unavailable => {
                 Self::Unavailable { message: "the store is shutting down".into() }
             }
+            StoreError::Halted => {
+                Self::Unavailable { message: "the journal keeps no facts at present".into() }
+            }
         }
     }
 }
@@ -68,6 +68,9 @@ impl fmt::Display for StoreError {
             Self::BadInput(bad) => write!(f, "bad input: {bad}"),
             Self::Unavailable => f.write_str(
                 "unavailable: the store is shutting down; nothing may be concluded, repeat with the same attempt id or token",
+            ),
+            Self::Halted => f.write_str(
+                "unavailable: the journal keeps no facts at present, so nothing was done; repeat it later with the same attempt id or token",
             ),
         }
     }

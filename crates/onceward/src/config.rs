@@ -19,6 +19,31 @@ const ATTEMPTS_DIVISOR: u64 = 8;
 /// Most shards.
 pub const SHARDS_MAX: usize = 65_536;
 
+/// How durable a fact is before an answer that rests on it is told (S14). It takes a journal:
+/// without one, all is at `Memory`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Durability {
+    /// Nothing is written: a restart forgets the namespace.
+    #[default]
+    Memory,
+    /// Facts are written soon, and synced within an interval; when that is exceeded, answers wait.
+    Interval,
+    /// Every answer waits until what it rests on is synced.
+    Always,
+}
+
+impl Durability {
+    /// The word used in configuration files and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Interval => "interval",
+            Self::Always => "always",
+        }
+    }
+}
+
 /// What a [`Store`](crate::Store) is built from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreConfig {
@@ -40,6 +65,9 @@ pub struct StoreConfig {
     /// No fence is below this one. Default 1, at most [`FENCE_FLOOR_MAX`]; the wall clock raises
     /// it (S22).
     pub fence_floor: u64,
+    /// Of every namespace that states none of its own. Default [`Durability::Memory`]; any other
+    /// takes a journal.
+    pub durability: Durability,
 }
 
 impl Default for StoreConfig {
@@ -51,6 +79,7 @@ impl Default for StoreConfig {
             shards: 64,
             namespaces: BTreeMap::new(),
             fence_floor: 1,
+            durability: Durability::Memory,
         }
     }
 }
@@ -67,6 +96,13 @@ impl StoreConfig {
     pub(crate) fn attempts_max(&self) -> usize {
         let share = self.memory_bytes / ATTEMPTS_DIVISOR / ATTEMPT_BYTES;
         self.limits.attempts_remembered_max.min(usize::try_from(share).unwrap_or(usize::MAX))
+    }
+
+    /// Whether any namespace keeps facts.
+    #[must_use]
+    pub fn needs_journal(&self) -> bool {
+        let levels = self.namespaces.values().filter_map(|config| config.durability);
+        levels.chain([self.durability]).any(|level| level != Durability::Memory)
     }
 
     pub(crate) fn check(&self) -> Result<(), StartError> {
@@ -150,6 +186,8 @@ pub enum StartError {
         /// What the operating system said.
         why: String,
     },
+    /// Facts are to be kept, and no journal was given to keep them.
+    NoJournal,
     /// The thread that calls `tick` could not be started.
     Thread {
         /// What the operating system said.
@@ -178,6 +216,9 @@ impl fmt::Display for StartError {
             Self::Addresses { why } => write!(
                 f,
                 "no address space for memory_bytes and max_entries: {why}; lower them, or raise the limit of the process (ulimit -v)"
+            ),
+            Self::NoJournal => f.write_str(
+                "durability is not `memory`, and there is no journal: give the store a data directory, or set durability to `memory`",
             ),
             Self::Thread { why } => write!(f, "the ticker's thread did not start: {why}"),
         }

@@ -5,12 +5,14 @@
 //! commit is stale; a fence is drawn after the look and anew for each try.
 
 mod begin;
+mod durable;
+mod fact;
 mod result;
 mod room;
 mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 
 use onceward_core::lifecycle::{
     self, BeginDecision, CheckpointDecision, CompleteDecision, Decision, Finding, ResolveDecision,
@@ -18,12 +20,15 @@ use onceward_core::lifecycle::{
 };
 use onceward_core::{
     Abandon, AbandonOutcome, Begin, BeginOutcome, CheckpointOutcome, Complete, CompleteOutcome,
-    Fence, Forget, ForgetOutcome, GetOutcome, Limits, Renew, RenewOutcome, Resolve, ResolveOutcome,
+    Forget, ForgetOutcome, GetOutcome, Limits, Renew, RenewOutcome, Resolve, ResolveOutcome,
     SaveCheckpoint, Timestamp, Verdict,
 };
 
 use crate::budget::Budget;
+use crate::config::Durability;
 use crate::counters::Counters;
+use crate::facts::Halted;
+use crate::journaled::Journaled;
 use crate::namespaces::Namespaces;
 use crate::storage::{Access, Change, Charge, Chosen, Hashed, Held, Loaded, Storage, Uncommitted};
 use room::Shortage;
@@ -36,14 +41,29 @@ pub(crate) struct Engine<S = Chosen> {
     pub(crate) namespaces: Arc<Namespaces>,
     /// The next fence.
     pub(crate) fences: AtomicU64,
+    /// Keeps facts, for namespaces that ask for it.
+    pub(crate) journal: Option<Journaled>,
+    /// Of namespaces that state none of their own.
+    pub(crate) durability: Durability,
 }
 
-/// The identity is watched, and the caller came without the waits' lock.
+/// Why there is no outcome.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Watched;
+pub(crate) enum Withheld {
+    /// The identity is watched, and the caller came without the waits' lock.
+    Watched,
+    /// The journal keeps no facts at present; nothing has changed (S14).
+    Halted,
+}
+
+impl From<Halted> for Withheld {
+    fn from(Halted: Halted) -> Self {
+        Self::Halted
+    }
+}
 
 /// An outcome that speaks of no bytes, and what it did.
-pub(crate) type Acted<O> = Result<(O, Effect), Watched>;
+pub(crate) type Acted<O> = Result<(O, Effect), Withheld>;
 
 /// An outcome, the bytes it speaks of, and what it did.
 pub(crate) struct Judged<O> {
@@ -68,6 +88,9 @@ pub(crate) enum Effect {
     Unseen,
     /// Something else changed.
     Changed,
+    /// Nothing was done, for the journal keeps no facts at present. There is no outcome: whatever
+    /// stands in its place is not told.
+    Halted,
 }
 
 impl Effect {
@@ -75,14 +98,19 @@ impl Effect {
     pub(crate) const fn due(self) -> Option<Timestamp> {
         match self {
             Self::Acquired { expires_at: at } | Self::Removed { remembered_until: at } => Some(at),
-            Self::None | Self::Repeated | Self::TakenOver | Self::Unseen | Self::Changed => None,
+            Self::None
+            | Self::Repeated
+            | Self::TakenOver
+            | Self::Unseen
+            | Self::Changed
+            | Self::Halted => None,
         }
     }
 
     /// Whether those who wait are to be judged anew (S10).
     pub(crate) const fn concerns_waiters(self) -> bool {
         match self {
-            Self::None | Self::Repeated | Self::Unseen => false,
+            Self::None | Self::Repeated | Self::Unseen | Self::Halted => false,
             Self::Acquired { .. } | Self::TakenOver | Self::Removed { .. } | Self::Changed => true,
         }
     }
@@ -96,12 +124,22 @@ impl<O> Judged<O> {
     }
 }
 
+impl Judged<BeginOutcome<()>> {
+    /// No answer at all.
+    #[cold]
+    fn halted() -> Self {
+        Self { outcome: BeginOutcome::Gone, held: Held::Nothing, effect: Effect::Halted }
+    }
+}
+
 /// Why a try came to nothing.
 enum Failed {
     /// Another change came first: look again.
     Stale,
     /// Something must be freed first, which nobody who holds a pin can do.
     NoRoom,
+    /// Its fact cannot be kept.
+    Halted,
 }
 
 impl From<Uncommitted> for Failed {
@@ -109,6 +147,7 @@ impl From<Uncommitted> for Failed {
         match why {
             Uncommitted::Stale => Self::Stale,
             Uncommitted::NoRoom => Self::NoRoom,
+            Uncommitted::Halted => Self::Halted,
         }
     }
 }
@@ -122,9 +161,9 @@ impl<S: Storage> Engine<S> {
         attempt: Option<onceward_core::AttemptId>,
         access: Access,
         now: Timestamp,
-    ) -> Result<Loaded<S::Bytes>, Watched> {
+    ) -> Result<Loaded<S::Bytes>, Withheld> {
         let loaded = self.storage.load(pin, id, attempt, now);
-        if loaded.watched && access == Access::Free { Err(Watched) } else { Ok(loaded) }
+        if loaded.watched && access == Access::Free { Err(Withheld::Watched) } else { Ok(loaded) }
     }
 
     /// The bytes of what was looked at; `None` if it is to be looked at again.
@@ -134,14 +173,6 @@ impl<S: Storage> Engine<S> {
             Some(entry) => self.storage.held(pin, entry),
             None => Some(Held::Nothing),
         }
-    }
-
-    /// Larger than every fence drawn before. 2^62 acquisitions do not happen; the largest fence
-    /// stands in for what would follow.
-    #[inline]
-    fn draw_fence(&self) -> Fence {
-        let number = self.fences.fetch_add(1, Relaxed);
-        Fence::new(number).unwrap_or(Fence::LARGEST)
     }
 
     /// [`Engine::get`] for a caller that holds the waits' lock.
@@ -212,17 +243,20 @@ impl<S: Storage> Engine<S> {
             let pin = self.storage.pin();
             let loaded = self.storage.load(&pin, id, None, now);
             if loaded.watched && access == Access::Free {
-                return Err(Watched);
+                return Err(Withheld::Watched);
             }
             let same = self.is_stored(&pin, &loaded, &request.result);
             let (view, token) = (loaded.view(), request.token);
             match lifecycle::complete(view, token, request.fingerprint, same, now) {
                 CompleteDecision::Answer(outcome) => return Ok((outcome, Effect::None)),
                 CompleteDecision::Accept(acceptance) => {
-                    if let Ok(not_kept) =
-                        self.store_result(&pin, id, &loaded, acceptance, &request.result, access)
-                    {
-                        return Ok((CompleteOutcome::Completed { not_kept }, Effect::Changed));
+                    let result = &request.result;
+                    match self.store_result(&pin, id, &loaded, acceptance, result, access, now) {
+                        Ok(not_kept) => {
+                            return Ok((CompleteOutcome::Completed { not_kept }, Effect::Changed));
+                        }
+                        Err(Uncommitted::Halted) => return Err(Withheld::Halted),
+                        Err(Uncommitted::Stale | Uncommitted::NoRoom) => {}
                     }
                 }
             }
@@ -267,12 +301,12 @@ impl<S: Storage> Engine<S> {
         id: &Hashed<'_>,
         access: Access,
         now: Timestamp,
-    ) -> Result<Judged<GetOutcome<()>>, Watched> {
+    ) -> Result<Judged<GetOutcome<()>>, Withheld> {
         loop {
             let pin = self.storage.pin();
             let loaded = self.storage.load(&pin, id, None, now);
             if loaded.watched && access == Access::Free && loaded.is_due(now) {
-                return Err(Watched);
+                return Err(Withheld::Watched);
             }
             if let Some(judged) = self.got(&pin, &loaded, now) {
                 return Ok(judged);
@@ -299,8 +333,10 @@ impl<S: Storage> Engine<S> {
                 }
                 Transition::Remove => self.removal(now),
             };
-            if self.storage.commit(&pin, id, loaded.version, access, change).is_ok() {
-                return Ok((outcome, effect));
+            match self.commit(&pin, id, &loaded, access, change, now) {
+                Ok(()) => return Ok((outcome, effect)),
+                Err(Uncommitted::Halted) => return Err(Withheld::Halted),
+                Err(Uncommitted::Stale | Uncommitted::NoRoom) => {}
             }
         }
     }
@@ -323,6 +359,7 @@ impl<S: Storage> Engine<S> {
                 Ok(acted) => return Ok(acted),
                 Err(Failed::Stale) => {}
                 Err(Failed::NoRoom) => self.assist(now, &mut shortage),
+                Err(Failed::Halted) => return Err(Withheld::Halted),
             }
         }
     }
@@ -334,7 +371,7 @@ impl<S: Storage> Engine<S> {
         access: Access,
         now: Timestamp,
         shortage: &Shortage,
-    ) -> Result<Result<(CheckpointOutcome, Effect), Failed>, Watched> {
+    ) -> Result<Result<(CheckpointOutcome, Effect), Failed>, Withheld> {
         let pin = self.storage.pin();
         let loaded = self.load(&pin, id, None, access, now)?;
         let (view, token) = (loaded.view(), request.token);
@@ -354,7 +391,7 @@ impl<S: Storage> Engine<S> {
             bytes: request.bytes,
             charge: Charge { checkpoint: size.max(entry.charge.checkpoint), ..entry.charge },
         };
-        let committed = self.storage.commit(&pin, id, loaded.version, access, change);
+        let committed = self.commit(&pin, id, &loaded, access, change, now);
         Ok(committed.map_err(Failed::from).map(|()| {
             room.spend();
             (outcome, Effect::Unseen)
@@ -382,8 +419,10 @@ impl<S: Storage> Engine<S> {
             match lifecycle::resolve(loaded.view(), fence, doubt_number, finding, now) {
                 ResolveDecision::Decided(Decision { transition: Transition::Remove, outcome }) => {
                     let (change, effect) = self.removal(now);
-                    if self.storage.commit(&pin, id, loaded.version, access, change).is_ok() {
-                        return Ok((outcome, effect));
+                    match self.commit(&pin, id, &loaded, access, change, now) {
+                        Ok(()) => return Ok((outcome, effect)),
+                        Err(Uncommitted::Halted) => return Err(Withheld::Halted),
+                        Err(Uncommitted::Stale | Uncommitted::NoRoom) => {}
                     }
                 }
                 ResolveDecision::Decided(Decision { outcome, .. }) => {
@@ -391,9 +430,10 @@ impl<S: Storage> Engine<S> {
                 }
                 ResolveDecision::Accept(acceptance) => {
                     let Some(result) = result else { continue };
-                    let stored = self.store_result(&pin, id, &loaded, acceptance, &result, access);
-                    if stored.is_ok() {
-                        return Ok((ResolveOutcome::Resolved, Effect::Changed));
+                    match self.store_result(&pin, id, &loaded, acceptance, &result, access, now) {
+                        Ok(_) => return Ok((ResolveOutcome::Resolved, Effect::Changed)),
+                        Err(Uncommitted::Halted) => return Err(Withheld::Halted),
+                        Err(Uncommitted::Stale | Uncommitted::NoRoom) => {}
                     }
                 }
             }

@@ -52,6 +52,7 @@ mod engine;
 mod facts;
 mod hash_key;
 mod hashed;
+mod journaled;
 mod namespaces;
 #[cfg(any(plain, test))]
 mod plain;
@@ -70,13 +71,13 @@ mod wheel;
 pub use answer::{Answer, StoreError, Waitable};
 pub use clock::BootClock;
 pub use config::{
-    FENCE_FLOOR_MAX, MEMORY_BYTES_MIN, NamespaceConfig, SET_ASIDE_BYTES_MAX, SHARDS_MAX,
-    StartError, StoreConfig,
+    Durability, FENCE_FLOOR_MAX, MEMORY_BYTES_MIN, NamespaceConfig, SET_ASIDE_BYTES_MAX,
+    SHARDS_MAX, StartError, StoreConfig,
 };
 pub use facts::{Event, Fact, FactLog, Halted, SetAside};
 pub use onceward_core::*;
 pub use restored::{Restored, RestoredState};
 pub use result_copy::ResultBody;
-pub use store::{Batch, Prepared, Store};
+pub use store::{Batch, Prepared, RestoreError, Store};
 pub use ticker::Ticker;
 pub use ticket::{BeginTicket, GetTicket};

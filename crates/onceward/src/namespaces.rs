@@ -8,6 +8,7 @@ use onceward_core::Namespace;
 #[cfg(any(plain, test))]
 use parking_lot::RwLock;
 
+use crate::config::Durability;
 use crate::counters::SharedCounter;
 
 /// What may differ by namespace. Everything unset falls back to the store's limits.
@@ -17,6 +18,8 @@ pub struct NamespaceConfig {
     pub entries_max: Option<u64>,
     /// Memory set aside for a result when begin gives no hint, in bytes (S11).
     pub set_aside_bytes: Option<usize>,
+    /// How durable its facts are before an answer that rests on them is told (S14).
+    pub durability: Option<Durability>,
 }
 
 /// Names are interned: entries share one copy each, which goes with the last of them, so that
@@ -101,6 +104,15 @@ impl Namespaces {
         let Some(most) = config.entries_max else { return Ok(None) };
         let taken = self.held[number as usize].one_more_up_to(most);
         if taken { Ok(Some(number)) } else { Err(()) }
+    }
+
+    /// Takes a place for an identity that was held before a restart, whatever the quota says now
+    /// (S7).
+    pub(crate) fn enter_again(&self, namespace: Namespace<'_>) -> Option<u32> {
+        let (number, config) = self.find(namespace)?;
+        config.entries_max?;
+        self.held[number as usize].one_more_up_to(u64::MAX);
+        Some(number)
     }
 
     /// Gives the place back.

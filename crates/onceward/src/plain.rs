@@ -128,6 +128,17 @@ impl Storage for Plain {
         Ok(())
     }
 
+    fn remember_ended(
+        &self,
+        id: &Hashed<'_>,
+        attempt: AttemptId,
+        until: Timestamp,
+        now: Timestamp,
+    ) {
+        let (attempts, most) = (&self.around.attempts, self.around.attempts_max);
+        self.around.remembered(&attempts.remember(id, attempt, until, now, most));
+    }
+
     fn watch(&self, _: &NoPin, id: &Hashed<'_>, version: u64) -> Result<(), Stale> {
         self.shard(id.hash).lock().watch(id, version)
     }

@@ -94,11 +94,15 @@ pub(crate) struct Payload {
 impl Payload {
     /// Copies `offered`, whole or, if `stored.body` is not kept, what of it outlives that (S12).
     pub(crate) fn new(offered: &ResultRef<'_>, stored: &ResultRef<'_>) -> Self {
+        Self::again(stored, stored.not_kept().is_some().then(|| digest(offered)))
+    }
+
+    /// Copies what was stored before, with the digest of what was offered then.
+    pub(crate) fn again(stored: &ResultRef<'_>, digest: Option<[u8; 32]>) -> Self {
         let body: &[u8] = match stored.body {
             Body::Kept(body) => body,
             Body::NotKept(_) => &[],
         };
-        let digest = stored.not_kept().is_some().then(|| digest(offered));
         Self {
             status: stored.status,
             metadata_size: stored.metadata.len(),
@@ -171,6 +175,9 @@ pub(crate) enum Change<'a> {
     /// The same entry, completed: `stored` is what of `offered` is kept. A checkpoint ends here.
     /// Of the `room` that is charged for it what it does not need is given back.
     Complete { view: &'a View, offered: &'a ResultRef<'a>, stored: &'a ResultRef<'a>, room: u64 },
+    /// As `Complete`, of a result that was stored before a restart: the digest is of the result as
+    /// offered then, if not all of it was kept.
+    CompleteAgain { view: &'a View, stored: &'a ResultRef<'a>, digest: Option<[u8; 32]>, room: u64 },
     /// No entry; its attempt id is remembered as ended until then (S3).
     Remove { remembered_until: Timestamp, now: Timestamp },
 }
@@ -223,6 +230,8 @@ pub(crate) enum Uncommitted {
     Stale,
     /// There is no room for a new entry beyond what its charge covers. An `Insert` only.
     NoRoom,
+    /// Its fact cannot be kept at present. Never by a storage itself.
+    Halted,
 }
 
 impl From<Stale> for Uncommitted {
@@ -302,6 +311,9 @@ pub(crate) trait Storage: Send + Sync {
         access: Access,
         change: Change<'_>,
     ) -> Result<(), Uncommitted>;
+
+    /// Remembers an attempt that ended before a restart (S3).
+    fn remember_ended(&self, id: &Hashed<'_>, attempt: AttemptId, until: Timestamp, now: Timestamp);
 
     /// Marks this version of an entry as watched; whoever judged it may then wait for its change.
     /// The mark stays with the identity through exclusive changes until it is taken back.

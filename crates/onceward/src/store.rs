@@ -4,25 +4,29 @@
 mod batch;
 mod inspection;
 mod operations;
+mod restoring;
 mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use onceward_core::{Begin, BeginOutcome, Clock, GetOutcome, Limits, Timestamp};
+use onceward_core::{Begin, BeginOutcome, Clock, GetOutcome, IdentityBuf, Limits, Timestamp};
 
-use crate::answer::{StoreError, with_bytes};
+use crate::answer::{Answer, StoreError, with_bytes};
 use crate::budget::Budget;
 use crate::clock::wall_clock_ms;
 use crate::config::{FENCE_FLOOR_MAX, StartError, StoreConfig};
 use crate::counters::Counters;
 use crate::deadline::EarlierDeadline;
-use crate::engine::{Acted, Effect, Engine, Judged, Watched};
+use crate::engine::{Acted, Effect, Engine, Judged, Withheld};
+use crate::facts::FactLog;
+use crate::journaled::Journaled;
 use crate::namespaces::Namespaces;
 use crate::storage::{Access, Chosen, Hashed, Storage};
 use crate::waits::Waits;
 pub use batch::{Batch, Prepared};
+pub use restoring::RestoreError;
 
 /// An idempotency store in this process's memory. Cheap to clone; every clone is the same store.
 ///
@@ -47,6 +51,8 @@ pub(crate) struct Inner {
     closed: AtomicBool,
     earlier: Arc<EarlierDeadline>,
     boot_epoch: u64,
+    /// Restored identities whose leases are armed once the store is ready.
+    to_arm: parking_lot::Mutex<Vec<IdentityBuf>>,
 }
 
 impl Store {
@@ -55,6 +61,30 @@ impl Store {
     /// # Errors
     /// [`StartError`] names the setting at fault.
     pub fn new(config: StoreConfig, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        if config.needs_journal() {
+            return Err(StartError::NoJournal);
+        }
+        Self::open(config, clock, None)
+    }
+
+    /// Sets a store up whose facts are kept by `journal`, at each namespace's level. What it kept
+    /// before comes back by [`Store::restore`], before the first request.
+    ///
+    /// # Errors
+    /// [`StartError`] names the setting at fault.
+    pub fn with_journal(
+        config: StoreConfig,
+        clock: Arc<dyn Clock>,
+        journal: Arc<dyn FactLog>,
+    ) -> Result<Self, StartError> {
+        Self::open(config, clock, Some(journal))
+    }
+
+    fn open(
+        config: StoreConfig,
+        clock: Arc<dyn Clock>,
+        journal: Option<Arc<dyn FactLog>>,
+    ) -> Result<Self, StartError> {
         config.check()?;
         let wall_ms = wall_clock_ms();
         let budget = Arc::new(Budget::new(config.memory_bytes, taken(&config)));
@@ -71,6 +101,8 @@ impl Store {
             budget,
             namespaces,
             fences: AtomicU64::new(first_fence),
+            journal: journal.map(Journaled::new),
+            durability: config.durability,
         };
         let earlier = Arc::new(EarlierDeadline::new());
         let inner = Inner {
@@ -80,6 +112,7 @@ impl Store {
             closed: AtomicBool::new(false),
             earlier,
             boot_epoch: wall_ms,
+            to_arm: parking_lot::Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -118,6 +151,12 @@ impl Store {
     #[must_use]
     pub fn boot_epoch(&self) -> u64 {
         self.inner.boot_epoch
+    }
+
+    /// Who keeps facts, if anybody does.
+    #[must_use]
+    pub fn journal(&self) -> Option<&Arc<dyn FactLog>> {
+        self.inner.engine.journal.as_ref().map(|journal| &journal.log)
     }
 
     /// The limits in force.
@@ -201,9 +240,10 @@ impl Inner {
         request: &Begin,
         now: Timestamp,
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
-    ) -> Result<T, StoreError> {
+    ) -> Result<Answer<T>, StoreError> {
         let judged = self.begin_judged(id, request, now)?;
-        Ok(sink(with_bytes(judged.outcome, &judged.held)))
+        let position = self.engine.begin_rests_on(id, &judged.outcome, now);
+        Ok(Answer { value: sink(with_bytes(judged.outcome, &judged.held)), position })
     }
 
     /// Judges a begin, and counts it.
@@ -231,6 +271,9 @@ impl Inner {
         self.check_open()?;
         let watched = || self.begin_exclusively(id, request, now);
         let judged = self.engine.begin(id, request, Access::Free, now, watched);
+        if judged.effect == Effect::Halted {
+            return Err(StoreError::Halted);
+        }
         self.announce(judged.effect);
         Ok(judged)
     }
@@ -257,9 +300,12 @@ impl Inner {
         self.check_open()?;
         Ok(match self.engine.get(id, Access::Free, now) {
             Ok(judged) => judged,
-            Err(Watched) => self.waits.exclusively(&self.engine, id, now, |_| {
-                (self.engine.get_exclusively(id, now), Effect::None)
-            }),
+            // A look makes no fact: it is withheld for those who wait alone.
+            Err(Withheld::Watched | Withheld::Halted) => {
+                self.waits.exclusively(&self.engine, id, now, |_| {
+                    (self.engine.get_exclusively(id, now), Effect::None)
+                })
+            }
         })
     }
 
@@ -270,15 +316,17 @@ impl Inner {
         id: &Hashed<'_>,
         now: Timestamp,
         operate: impl Fn(Access) -> Acted<O>,
-    ) -> Result<O, StoreError> {
+    ) -> Result<Answer<O>, StoreError> {
         self.check_open()?;
-        match operate(Access::Free) {
+        let value = match operate(Access::Free) {
             Ok((outcome, effect)) => {
                 self.announce(effect);
-                Ok(outcome)
+                outcome
             }
-            Err(Watched) => self.act_exclusively(id, now, operate),
-        }
+            Err(Withheld::Watched) => self.act_exclusively(id, now, operate)?,
+            Err(Withheld::Halted) => return Err(StoreError::Halted),
+        };
+        Ok(Answer { value, position: self.engine.rests_on(id, now) })
     }
 
     #[cold]
@@ -293,8 +341,11 @@ impl Inner {
             let effect = acted.as_ref().map_or(Effect::None, |(_, effect)| *effect);
             (acted, effect)
         });
-        // Exclusive access is never told that the identity is watched.
-        acted.map(|(outcome, _)| outcome).map_err(|Watched| StoreError::Unavailable)
+        acted.map(|(outcome, _)| outcome).map_err(|why| match why {
+            // Exclusive access is never told that the identity is watched.
+            Withheld::Watched => StoreError::Unavailable,
+            Withheld::Halted => StoreError::Halted,
+        })
     }
 
     /// What falls due by what was done. What is done under the waits' lock they announce too: twice

@@ -8,7 +8,7 @@ use onceward_core::{BeginOutcome, GetOutcome};
 
 use crate::answer::{Answer, StoreError, get_with_bytes, with_bytes};
 use crate::store::Store;
-use crate::waits::{Reply, Slot, WaiterName};
+use crate::waits::{Reply, Slot, Told, WaiterName};
 
 /// What both kinds of ticket share: leaving the line when dropped unanswered.
 struct Place {
@@ -19,7 +19,7 @@ struct Place {
 }
 
 impl Place {
-    fn poll(&mut self, waker: &Waker) -> Poll<Result<Reply, StoreError>> {
+    fn poll(&mut self, waker: &Waker) -> Poll<Result<Told, StoreError>> {
         let polled = self.slot.poll(waker);
         self.answered |= polled.is_ready();
         polled
@@ -55,17 +55,17 @@ macro_rules! ticket {
                 waker: &Waker,
                 sink: impl FnOnce($outcome<&[u8]>) -> T,
             ) -> Poll<Result<Answer<T>, StoreError>> {
-                let reply = match self.0.poll(waker) {
+                let (reply, position) = match self.0.poll(waker) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Ready(Ok(reply)) => reply,
+                    Poll::Ready(Ok(told)) => told,
                 };
                 // A ticket's slot is answered by its own kind only.
                 let $reply = reply else {
                     return Poll::Ready(Err(StoreError::Unavailable));
                 };
                 let outcome = $fill($judged.outcome, &$judged.held);
-                Poll::Ready(Ok(Answer::at_memory(sink(outcome))))
+                Poll::Ready(Ok(Answer { value: sink(outcome), position }))
             }
 
             /// Ends the wait: the next poll answers, as of now unless an answer came before.

@@ -36,7 +36,7 @@ use crate::engine::{Effect, Engine, Judged};
 use crate::storage::{Access, Hashed};
 use aftermath::Aftermath;
 use queue::{Line, Queue, QueueKey};
-pub(crate) use slot::{Ask, Reply, Slot};
+pub(crate) use slot::{Ask, Reply, Slot, Told};
 
 /// When a tick comes back to a queue that was locked when it came by.
 const COME_BACK: Millis = Millis::new(1);

@@ -63,6 +63,7 @@ impl Grant {
                 acquired_at: now,
                 expires_at,
                 checkpoint_ordinal: 0,
+                longest_lease: request.lease,
             },
             Some(view) => View {
                 state,
@@ -75,6 +76,7 @@ impl Grant {
                     bound @ (Fingerprint::None | Fingerprint::Digest(_)) => bound,
                 },
                 acquired_at: now,
+                longest_lease: request.lease,
                 ..view
             },
         };

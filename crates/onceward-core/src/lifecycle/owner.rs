@@ -5,7 +5,7 @@ use crate::fingerprint::{Digest, Fingerprint};
 use crate::outcome::{AbandonOutcome, CheckpointOutcome, CompleteOutcome, Refusal, RenewOutcome};
 use crate::request::{Certainty, Renew};
 use crate::result::NotKept;
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 use crate::token::Token;
 
 /// Who comes with a token.
@@ -65,6 +65,7 @@ impl Acceptance<'_> {
             doubt_number: self.doubt_number,
             fingerprint: self.fingerprint,
             checkpoint_ordinal: 0,
+            longest_lease: Millis::ZERO,
             ..*self.view
         }
     }

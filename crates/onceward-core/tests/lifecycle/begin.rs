@@ -123,6 +123,7 @@ fn expected(scene: Scene, asked: Print, attempt: Attempt) -> Row {
             acquired_at: at(now_ms),
             expires_at: at(now_ms + RETENTION),
             checkpoint_ordinal: 0,
+            longest_lease: ms(LEASE),
         };
         let outcome = acquired(view, false, LEASE, RETENTION);
         return row("S2, S7: absent: acquired anew", outcome, Transition::Put(view));
@@ -150,7 +151,7 @@ fn expected(scene: Scene, asked: Print, attempt: Attempt) -> Row {
         }
         (_, Attempt::Own) => {
             let until = lease_until(now_ms);
-            let view = scene.owned_until(until);
+            let view = scene.owned_until(until, ms(LEASE));
             let outcome = acquired(view, true, until - now_ms, 10_000 - now_ms);
             let why = "S3, S8: a lost reply: the same fence, the lease anew, nothing else";
             row(why, outcome, Transition::Put(view))
@@ -178,6 +179,7 @@ fn expected(scene: Scene, asked: Print, attempt: Attempt) -> Row {
                 doubt_number: 0,
                 fingerprint: bound.fingerprint(),
                 acquired_at: at(now_ms),
+                longest_lease: ms(LEASE),
                 ..scene.as_it_stands()
             };
             let outcome = acquired(view, true, until - now_ms, 10_000 - now_ms);

@@ -42,7 +42,7 @@ fn expected(
         Standing::Done(_) => ("completed already", RenewOutcome::Conflict, keep),
         Standing::Leased(_) | Standing::Lapsed | Standing::InDoubt { .. } => {
             let until = until(lease, scene.now_ms);
-            let mut view = scene.owned_until(until);
+            let mut view = scene.owned_until(until, ms(lease));
             if scene.bound == Print::Later && named != Print::None {
                 view.fingerprint = named.fingerprint(); // S9: bound once, by renew.
             }
@@ -95,7 +95,11 @@ fn a_deadline_never_moves_back_and_a_lease_is_never_added_s6() {
         let got = renew(scene.view().as_ref(), &request, scene.now());
         let lease_left = ms(until - now_ms);
         assert_eq!(got.outcome, RenewOutcome::Renewed { lease_left }, "{why}");
-        assert_eq!(got.transition, Transition::Put(leased().owned_until(until)), "{why}");
+        assert_eq!(
+            got.transition,
+            Transition::Put(leased().owned_until(until, ms(lease))),
+            "{why}"
+        );
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) const ATTEMPT_NUMBER: u32 = 3;
 pub(crate) const DOUBTS: u32 = 2;
 pub(crate) const ORDINAL: u32 = 5;
 pub(crate) const VERSION: u64 = 17;
+/// Between the leases that are asked for.
+pub(crate) const LONGEST_LEASE: Millis = ms(400);
 
 pub(crate) const ACQUIRED_AT: u64 = 1_000;
 /// When the owner completed or abandoned, or an earlier lease ended, in scenes where it did.
@@ -159,6 +161,7 @@ impl Scene {
                 Written::Kept | Written::NotKept => 0, // S19: it ends with complete.
                 _ => ORDINAL,
             },
+            longest_lease: LONGEST_LEASE,
         })
     }
 
@@ -197,7 +200,7 @@ impl Scene {
     }
 
     /// The entry owned again until `until_ms`: after a renew or the owner's repeated begin.
-    pub(crate) fn owned_until(&self, until_ms: u64) -> View {
+    pub(crate) fn owned_until(&self, until_ms: u64, lease: Millis) -> View {
         let (policy, doubt_number) = match self.standing() {
             Standing::Leased(policy) => (policy, DOUBTS),
             Standing::Lapsed => (Policy::Takeover, DOUBTS + 1), // The lapse was a doubt.
@@ -205,7 +208,8 @@ impl Scene {
             Standing::Absent | Standing::Done(_) => panic!("{self:?} cannot be owned again"),
         };
         let state = State::Reserved { lease_until: at(until_ms), policy };
-        View { state, doubt_number, ..self.view().expect("not absent") }
+        let view = self.view().expect("not absent");
+        View { state, doubt_number, longest_lease: LONGEST_LEASE.max(lease), ..view }
     }
 
     /// The entry completed now, with `named` bound if nothing was.
@@ -215,6 +219,7 @@ impl Scene {
             state: State::Completed { completed_at: self.now(), not_kept },
             fingerprint: bound.fingerprint(),
             checkpoint_ordinal: 0,
+            longest_lease: Millis::ZERO,
             ..self.view().expect("not absent")
         }
     }

@@ -17,6 +17,8 @@ enum Failed {
     Short(Refusal),
     /// As `Short`, for what is owed and never refused.
     Owed,
+    /// Its fact cannot be kept, or its fence not be given.
+    Halted,
 }
 
 impl From<Uncommitted> for Failed {
@@ -24,6 +26,7 @@ impl From<Uncommitted> for Failed {
         match why {
             Uncommitted::Stale => Self::Stale,
             Uncommitted::NoRoom => Self::Owed,
+            Uncommitted::Halted => Self::Halted,
         }
     }
 }
@@ -57,7 +60,7 @@ impl<S: Storage> Engine<S> {
                         return watched();
                     }
                     BeginDecision::Acquire(grant) => {
-                        match self.insert(&pin, id, request, grant, loaded.version, access) {
+                        match self.insert(&pin, id, request, grant, &loaded, access, now) {
                             Ok((outcome, effect)) => {
                                 drop(pin);
                                 if access == Access::Free {
@@ -107,6 +110,7 @@ impl<S: Storage> Engine<S> {
             match failed {
                 Failed::Stale => {}
                 Failed::Watched => return watched(),
+                Failed::Halted => return Judged::halted(),
                 Failed::Short(reason) => {
                     shortage.of_places = reason == Refusal::Quota;
                     if shortage.is_final() {
@@ -136,7 +140,7 @@ impl<S: Storage> Engine<S> {
         let update = |view, outcome, effect| {
             let held = self.storage.held(pin, entry).ok_or(Failed::Stale)?;
             let change = Change::Update { view: &view };
-            self.storage.commit(pin, id, loaded.version, access, change)?;
+            self.commit(pin, id, loaded, access, change, now)?;
             Ok(Judged { outcome, held, effect })
         };
         match lifecycle::begin(Some(&entry.view), request, loaded.attempt_ended, now) {
@@ -154,11 +158,11 @@ impl<S: Storage> Engine<S> {
             }
             BeginDecision::Acquire(_) if is_others => Err(Failed::Watched),
             BeginDecision::Acquire(grant) if grant.is_takeover() => {
-                let (view, outcome) = grant.with_fence(self.draw_fence());
+                let (view, outcome) = grant.with_fence(self.draw_fence().ok_or(Failed::Halted)?);
                 update(view, outcome, Effect::TakenOver)
             }
             BeginDecision::Acquire(grant) => {
-                let inserted = self.insert(pin, id, request, grant, loaded.version, access);
+                let inserted = self.insert(pin, id, request, grant, loaded, access, now);
                 inserted.map(|(outcome, effect)| Judged { outcome, held: Held::Nothing, effect })
             }
         }
@@ -186,6 +190,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Absent: quota, then capacity, then the new entry (S1, S11).
+    #[expect(clippy::too_many_arguments, reason = "two callers; the parts have no common noun")]
     #[inline(always)]
     fn insert(
         &self,
@@ -193,8 +198,9 @@ impl<S: Storage> Engine<S> {
         id: &Hashed<'_>,
         request: &Begin,
         grant: Grant,
-        version: u64,
+        loaded: &Loaded<S::Bytes>,
         access: Access,
+        now: Timestamp,
     ) -> Result<(BeginOutcome<()>, Effect), Failed> {
         let Ok(quota) = self.namespaces.enter(id.identity.namespace()) else {
             return Err(Failed::Short(Refusal::Quota));
@@ -204,9 +210,9 @@ impl<S: Storage> Engine<S> {
         let Some(room) = self.reserve(charge.total()) else {
             return Err(Failed::Short(Refusal::Capacity));
         };
-        let (view, outcome) = grant.with_fence(self.draw_fence());
+        let (view, outcome) = grant.with_fence(self.draw_fence().ok_or(Failed::Halted)?);
         let change = Change::Insert { view: &view, charge, quota };
-        match self.storage.commit(pin, id, version, access, change) {
+        match self.commit(pin, id, loaded, access, change, now) {
             Ok(()) => {
                 room.spend();
                 place.keep();
@@ -214,6 +220,7 @@ impl<S: Storage> Engine<S> {
             }
             Err(Uncommitted::NoRoom) => Err(Failed::Short(Refusal::Capacity)),
             Err(Uncommitted::Stale) => Err(Failed::Stale),
+            Err(Uncommitted::Halted) => Err(Failed::Halted),
         }
     }
 }

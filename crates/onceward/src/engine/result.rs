@@ -1,7 +1,7 @@
 //! Results: what of one is stored, and whether a repeat offers the same (S3, S11, S12).
 
 use onceward_core::lifecycle::{Acceptance, State};
-use onceward_core::{Body, NotKept, ResultRef};
+use onceward_core::{Body, NotKept, ResultRef, Timestamp};
 
 use super::Engine;
 use super::room::Room;
@@ -12,6 +12,7 @@ use crate::storage::{
 impl<S: Storage> Engine<S> {
     /// Writes a result: whole if it fits its set-aside or the headroom, else without its body.
     /// Never refused (S11, S12).
+    #[expect(clippy::too_many_arguments, reason = "two callers; the parts have no common noun")]
     #[inline(always)]
     pub(super) fn store_result(
         &self,
@@ -21,6 +22,7 @@ impl<S: Storage> Engine<S> {
         acceptance: Acceptance<'_>,
         offered: &ResultRef<'_>,
         access: Access,
+        now: Timestamp,
     ) -> Result<Option<NotKept>, Uncommitted> {
         let LoadedEntry { charge: before, .. } = loaded.entry.as_ref().ok_or(Uncommitted::Stale)?;
         let whole = before.completed(offered);
@@ -43,7 +45,7 @@ impl<S: Storage> Engine<S> {
         let room = before.total() + drawn.bytes;
         let view = acceptance.storing(not_kept);
         let change = Change::Complete { view: &view, offered, stored: &stored, room };
-        self.storage.commit(pin, id, loaded.version, access, change)?;
+        self.commit(pin, id, loaded, access, change, now)?;
         drawn.spend();
         Ok(not_kept)
     }

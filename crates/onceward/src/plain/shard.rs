@@ -171,6 +171,13 @@ impl Shard {
                 self.replace(found, *view, Bytes::Result(payload), charge, around)?;
                 around.budget.release(room.saturating_sub(charge.total()));
             }
+            Change::CompleteAgain { view, stored, digest, room } => {
+                let payload = Arc::new(Payload::again(stored, digest));
+                let before = found.and_then(|slot| self.slots.get(slot as usize)?.as_ref());
+                let charge = before.ok_or(Stale)?.charge.completed(stored);
+                self.replace(found, *view, Bytes::Result(payload), charge, around)?;
+                around.budget.release(room.saturating_sub(charge.total()));
+            }
             Change::Remove { remembered_until, now } => {
                 let entry = found.and_then(|slot| self.take(slot)).ok_or(Stale)?;
                 let (attempt, most) = (entry.view.attempt_id, around.attempts_max);

@@ -72,6 +72,9 @@ impl Segments {
                 let digest = stored.not_kept().is_some().then(|| digest(offered));
                 self.complete(pin, id, seen, view, stored, digest, room)
             }
+            Change::CompleteAgain { view, stored, digest, room } => {
+                self.complete(pin, id, seen, view, stored, digest, room)
+            }
             Change::Remove { remembered_until, now } => {
                 Ok(self.remove(pin, id, seen, remembered_until, now)?)
             }
@@ -386,7 +389,13 @@ impl Segments {
         self.attempts.contains(id, attempt, now)
     }
 
-    fn remember(&self, id: &Hashed<'_>, attempt: AttemptId, until: Timestamp, now: Timestamp) {
+    pub(super) fn remember(
+        &self,
+        id: &Hashed<'_>,
+        attempt: AttemptId,
+        until: Timestamp,
+        now: Timestamp,
+    ) {
         let most = self.around.attempts_max;
         let change = self.attempts.remember(id, attempt, until, now, most);
         self.count_attempts(&change);

@@ -19,7 +19,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use onceward_core::lifecycle::{State, View};
-use onceward_core::{Body, Fence, Fingerprint, ResultRef, Timestamp};
+use onceward_core::{Body, Fence, Fingerprint, Millis, ResultRef, Timestamp};
 
 use super::arena::Arena;
 use super::atomic::AtomicU64;
@@ -266,6 +266,7 @@ impl<'a> Stored<'a> {
             acquired_at: completed_at,
             expires_at: Ends::of_word(self.word(2)).expires_at,
             checkpoint_ordinal: 0,
+            longest_lease: Millis::ZERO,
         }
     }
 

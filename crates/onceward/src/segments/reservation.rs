@@ -10,8 +10,8 @@
 //! | 4 | acquired at, ms |
 //! | 5, 6 | attempt id |
 //! | 7 | attempt number 32 · doubt number 32 |
-//! | 8 | checkpoint ordinal 32 · bytes charged for the entry 32 |
-//! | 9 | number of the checkpoint, 0 without one |
+//! | 8 | checkpoint ordinal 32 · longest lease, ms 32 |
+//! | 9 | number of the checkpoint 48, 0 without one · words charged for the entry 16 |
 //! | 10 | bytes set aside for the result 32 · for checkpoints 32 |
 //! | 11 | link, while it is on a list |
 //! | 12… | fingerprint, then identity |
@@ -21,7 +21,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use onceward_core::lifecycle::{Entered, State, View};
-use onceward_core::{AttemptId, Fence, Fingerprint, Policy, Timestamp};
+use onceward_core::{AttemptId, Fence, Fingerprint, Millis, Policy, Timestamp};
 
 use super::atomic::AtomicU64;
 use super::head::{Head, Kind, digest_len, digest_words};
@@ -34,6 +34,9 @@ pub(crate) const EXPIRES: usize = 2;
 /// Instants of 42 bits reach 139 years; a later end is kept for ever.
 const TIME_BITS: u32 = 42;
 const TIME_MAX: u64 = (1 << TIME_BITS) - 1;
+/// Checkpoints are numbered within 48 bits: a million a second for nine years.
+const NUMBER_BITS: u32 = 48;
+const NUMBER_MAX: u64 = (1 << NUMBER_BITS) - 1;
 
 /// The end of a retention, and what else stands in its word.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -148,8 +151,8 @@ impl Reservation<'_> {
             attempt[0],
             attempt[1],
             pair(view.attempt_number, view.doubt_number),
-            pair(view.checkpoint_ordinal, small(self.charge.entry)),
-            self.checkpoint,
+            pair(view.checkpoint_ordinal, small(view.longest_lease.get())),
+            (self.checkpoint & NUMBER_MAX) | ((self.charge.entry / 8) << NUMBER_BITS),
             pair(small(self.charge.result), small(self.charge.checkpoint)),
             0,
         ];
@@ -165,14 +168,13 @@ impl Reservation<'_> {
 /// What a published reservation is charged, and its checkpoint's number.
 #[inline]
 pub(crate) fn kept(word: impl Fn(usize) -> u64) -> (Charge, u64) {
-    let (_, entry) = halves(word(8));
     let (result, checkpoint) = halves(word(10));
     let charge = Charge {
-        entry: u64::from(entry),
+        entry: (word(9) >> NUMBER_BITS) * 8,
         result: u64::from(result),
         checkpoint: u64::from(checkpoint),
     };
-    (charge, word(9))
+    (charge, word(9) & NUMBER_MAX)
 }
 
 /// Reads a published reservation.
@@ -192,7 +194,7 @@ pub(crate) fn read(head: Head, version: u64, block: &[AtomicU64]) -> (View, Char
         },
     };
     let (attempt_number, doubt_number) = halves(word(7));
-    let (checkpoint_ordinal, _) = halves(word(8));
+    let (checkpoint_ordinal, longest_lease) = halves(word(8));
     let view = View {
         version,
         state,
@@ -204,6 +206,7 @@ pub(crate) fn read(head: Head, version: u64, block: &[AtomicU64]) -> (View, Char
         acquired_at: Timestamp::from_millis(word(4)),
         expires_at: Ends::of_word(word(EXPIRES)).expires_at,
         checkpoint_ordinal,
+        longest_lease: Millis::new(longest_lease.into()),
     };
     let (charge, checkpoint) = kept(word);
     (view, charge, checkpoint)

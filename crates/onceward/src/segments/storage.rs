@@ -292,6 +292,16 @@ impl Storage for Segments {
     }
 
     #[inline]
+    fn remember_ended(
+        &self,
+        id: &Hashed<'_>,
+        attempt: AttemptId,
+        until: Timestamp,
+        now: Timestamp,
+    ) {
+        self.remember(id, attempt, until, now);
+    }
+
     fn entry_bytes(&self, id: &Hashed<'_>, fingerprint: Fingerprint) -> u64 {
         // The record's head, and the padding of its last word.
         8 * (super::record::most_head_words(&id.image, &fingerprint) as u64 + 1)

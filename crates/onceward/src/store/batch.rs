@@ -96,7 +96,7 @@ impl Batch<'_> {
         request: &Begin,
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
     ) -> Result<Answer<T>, StoreError> {
-        self.inner().begin(&identity.0, request, self.now, sink).map(Answer::at_memory)
+        self.inner().begin(&identity.0, request, self.now, sink)
     }
 
     /// As [`Store::begin_or_wait`].
@@ -129,7 +129,9 @@ impl Batch<'_> {
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
     ) -> Result<Answer<(T, Option<ResultBody>)>, StoreError> {
         let judged = self.inner().begin_judged(&identity.0, request, self.now)?;
-        Ok(Answer::at_memory(tell_apart(judged, apart_from, sink)))
+        let engine = &self.inner().engine;
+        let position = engine.begin_rests_on(&identity.0, &judged.outcome, self.now);
+        Ok(Answer { value: tell_apart(judged, apart_from, sink), position })
     }
 
     /// As [`Batch::begin_or_wait`], with bodies as in [`Batch::begin_apart`].
@@ -159,7 +161,7 @@ impl Batch<'_> {
         identity: &Prepared<'_>,
         request: &Complete<'_>,
     ) -> Result<Answer<CompleteOutcome>, StoreError> {
-        self.inner().complete(&identity.0, request, self.now).map(Answer::at_memory)
+        self.inner().complete(&identity.0, request, self.now)
     }
 
     /// As [`Store::abandon`].
@@ -171,7 +173,7 @@ impl Batch<'_> {
         identity: &Prepared<'_>,
         request: &Abandon,
     ) -> Result<Answer<AbandonOutcome>, StoreError> {
-        self.inner().abandon(&identity.0, request, self.now).map(Answer::at_memory)
+        self.inner().abandon(&identity.0, request, self.now)
     }
 
     /// As [`Store::renew`].
@@ -183,7 +185,7 @@ impl Batch<'_> {
         identity: &Prepared<'_>,
         request: &Renew,
     ) -> Result<Answer<RenewOutcome>, StoreError> {
-        self.inner().renew(&identity.0, request, self.now).map(Answer::at_memory)
+        self.inner().renew(&identity.0, request, self.now)
     }
 
     /// As [`Store::get`].
@@ -196,7 +198,8 @@ impl Batch<'_> {
         sink: impl FnOnce(GetOutcome<&[u8]>) -> T,
     ) -> Result<Answer<T>, StoreError> {
         let judged = self.inner().judge_get(&identity.0, self.now)?;
-        Ok(Answer::at_memory(sink(get_with_bytes(judged.outcome, &judged.held))))
+        let value = sink(get_with_bytes(judged.outcome, &judged.held));
+        Ok(Answer { value, position: self.inner().engine.rests_on(&identity.0, self.now) })
     }
 
     /// As [`Store::get_or_wait`].

@@ -7,7 +7,7 @@ use onceward_core::{
 };
 
 use super::{Inner, Store};
-use crate::answer::{Answer, StoreError, get_with_bytes};
+use crate::answer::{Answer, StoreError, get_with_bytes, with_bytes};
 use crate::storage::{BATCH, Hashed, Storage as _};
 
 impl Store {
@@ -23,7 +23,7 @@ impl Store {
     ) -> Result<Answer<T>, StoreError> {
         let inner = &*self.inner;
         let (id, now) = (inner.hashed(identity), inner.clock.now());
-        inner.begin(&id, request, now, sink).map(Answer::at_memory)
+        inner.begin(&id, request, now, sink)
     }
 
     /// Begins one after the other, in order, each as [`Store::begin`]. The sink gets the index.
@@ -38,11 +38,14 @@ impl Store {
             let now = self.inner.clock.now();
             for (at, (id, (_, request))) in ids.iter().zip(chunk).enumerate() {
                 let index = number * BATCH + at;
-                let judged = self.inner.begin(id, request, now, |outcome| {
-                    sink(index, Ok(Answer::at_memory(outcome)));
-                });
-                if let Err(why) = judged {
-                    sink(index, Err(why));
+                match self.inner.begin_judged(id, request, now) {
+                    Ok(judged) => {
+                        let value = with_bytes(judged.outcome, &judged.held);
+                        let engine = &self.inner.engine;
+                        let position = engine.begin_rests_on(id, &judged.outcome, now);
+                        sink(index, Ok(Answer { value, position }));
+                    }
+                    Err(why) => sink(index, Err(why)),
                 }
             }
         }
@@ -59,7 +62,7 @@ impl Store {
     ) -> Result<Answer<CompleteOutcome>, StoreError> {
         let inner = &*self.inner;
         let (id, now) = (inner.hashed(identity), inner.clock.now());
-        inner.complete(&id, request, now).map(Answer::at_memory)
+        inner.complete(&id, request, now)
     }
 
     /// Completes one after the other, in order, each as [`Store::complete`].
@@ -73,7 +76,7 @@ impl Store {
             let now = self.inner.clock.now();
             for (at, (id, (_, request))) in ids.iter().zip(chunk).enumerate() {
                 let outcome = self.inner.complete(id, request, now);
-                sink(number * BATCH + at, outcome.map(Answer::at_memory));
+                sink(number * BATCH + at, outcome);
             }
         }
     }
@@ -89,7 +92,7 @@ impl Store {
     ) -> Result<Answer<AbandonOutcome>, StoreError> {
         let inner = &*self.inner;
         let (id, now) = (inner.hashed(identity), inner.clock.now());
-        inner.abandon(&id, request, now).map(Answer::at_memory)
+        inner.abandon(&id, request, now)
     }
 
     /// Starts the lease anew.
@@ -103,7 +106,7 @@ impl Store {
     ) -> Result<Answer<RenewOutcome>, StoreError> {
         let inner = &*self.inner;
         let (id, now) = (inner.hashed(identity), inner.clock.now());
-        inner.renew(&id, request, now).map(Answer::at_memory)
+        inner.renew(&id, request, now)
     }
 
     /// Leaves bytes for a successor.
@@ -117,7 +120,7 @@ impl Store {
     ) -> Result<Answer<CheckpointOutcome>, StoreError> {
         let inner = &*self.inner;
         let (id, now) = (inner.hashed(identity), inner.clock.now());
-        inner.checkpoint(&id, request, now).map(Answer::at_memory)
+        inner.checkpoint(&id, request, now)
     }
 
     /// Looks without acting. Never waits: [`onceward_core::Get::wait`] is not looked at.
@@ -131,7 +134,8 @@ impl Store {
     ) -> Result<Answer<T>, StoreError> {
         let (id, now) = (self.inner.hashed(identity), self.inner.clock.now());
         let judged = self.inner.judge_get(&id, now)?;
-        Ok(Answer::at_memory(sink(get_with_bytes(judged.outcome, &judged.held))))
+        let value = sink(get_with_bytes(judged.outcome, &judged.held));
+        Ok(Answer { value, position: self.inner.engine.rests_on(&id, now) })
     }
 
     /// Ends a doubt, or an acquisition whose lease has ended.
@@ -145,7 +149,7 @@ impl Store {
     ) -> Result<Answer<ResolveOutcome>, StoreError> {
         let inner = &*self.inner;
         let (id, now) = (inner.hashed(identity), inner.clock.now());
-        inner.resolve(&id, request, now).map(Answer::at_memory)
+        inner.resolve(&id, request, now)
     }
 
     /// Makes an identity absent.
@@ -159,7 +163,7 @@ impl Store {
     ) -> Result<Answer<ForgetOutcome>, StoreError> {
         let inner = &*self.inner;
         let (id, now) = (inner.hashed(identity), inner.clock.now());
-        inner.forget(&id, request, now).map(Answer::at_memory)
+        inner.forget(&id, request, now)
     }
 }
 
@@ -191,12 +195,12 @@ impl Inner {
         id: &Hashed<'_>,
         request: &Complete<'_>,
         now: Timestamp,
-    ) -> Result<CompleteOutcome, StoreError> {
+    ) -> Result<Answer<CompleteOutcome>, StoreError> {
         request.check()?;
         let engine = &self.engine;
-        let outcome = self.act(id, now, |access| engine.complete(id, request, access, now))?;
+        let answer = self.act(id, now, |access| engine.complete(id, request, access, now))?;
         let counters = &engine.counters;
-        match outcome {
+        match answer.value {
             CompleteOutcome::Completed { not_kept } => {
                 counters.complete_completed.one_more();
                 if not_kept.is_some() {
@@ -210,7 +214,7 @@ impl Inner {
             | CompleteOutcome::NeedFingerprint
             | CompleteOutcome::Gone => {}
         }
-        Ok(outcome)
+        Ok(answer)
     }
 
     pub(super) fn abandon(
@@ -218,15 +222,15 @@ impl Inner {
         id: &Hashed<'_>,
         request: &Abandon,
         now: Timestamp,
-    ) -> Result<AbandonOutcome, StoreError> {
+    ) -> Result<Answer<AbandonOutcome>, StoreError> {
         let engine = &self.engine;
-        let outcome = self.act(id, now, |access| engine.abandon(id, request, access, now))?;
-        match outcome {
+        let answer = self.act(id, now, |access| engine.abandon(id, request, access, now))?;
+        match answer.value {
             AbandonOutcome::Abandoned => engine.counters.abandoned.one_more(),
             AbandonOutcome::Fenced => engine.counters.fenced.one_more(),
             AbandonOutcome::Conflict | AbandonOutcome::Gone => {}
         }
-        Ok(outcome)
+        Ok(answer)
     }
 
     pub(super) fn renew(
@@ -234,16 +238,16 @@ impl Inner {
         id: &Hashed<'_>,
         request: &Renew,
         now: Timestamp,
-    ) -> Result<RenewOutcome, StoreError> {
+    ) -> Result<Answer<RenewOutcome>, StoreError> {
         request.check(&self.engine.limits)?;
         let engine = &self.engine;
-        let outcome = self.act(id, now, |access| engine.renew(id, request, access, now))?;
-        match outcome {
+        let answer = self.act(id, now, |access| engine.renew(id, request, access, now))?;
+        match answer.value {
             RenewOutcome::Renewed { .. } => engine.counters.renewed.one_more(),
             RenewOutcome::Fenced => engine.counters.fenced.one_more(),
             RenewOutcome::Mismatch | RenewOutcome::Conflict | RenewOutcome::Gone => {}
         }
-        Ok(outcome)
+        Ok(answer)
     }
 
     fn checkpoint(
@@ -251,11 +255,11 @@ impl Inner {
         id: &Hashed<'_>,
         request: &SaveCheckpoint<'_>,
         now: Timestamp,
-    ) -> Result<CheckpointOutcome, StoreError> {
+    ) -> Result<Answer<CheckpointOutcome>, StoreError> {
         request.check()?;
         let engine = &self.engine;
-        let outcome = self.act(id, now, |access| engine.checkpoint(id, request, access, now))?;
-        match outcome {
+        let answer = self.act(id, now, |access| engine.checkpoint(id, request, access, now))?;
+        match answer.value {
             CheckpointOutcome::Saved { .. } => engine.counters.checkpoints_saved.one_more(),
             CheckpointOutcome::Fenced => engine.counters.fenced.one_more(),
             CheckpointOutcome::Refused { .. }
@@ -263,7 +267,7 @@ impl Inner {
             | CheckpointOutcome::Conflict
             | CheckpointOutcome::Gone => {}
         }
-        Ok(outcome)
+        Ok(answer)
     }
 
     fn resolve(
@@ -271,14 +275,14 @@ impl Inner {
         id: &Hashed<'_>,
         request: &Resolve<'_>,
         now: Timestamp,
-    ) -> Result<ResolveOutcome, StoreError> {
+    ) -> Result<Answer<ResolveOutcome>, StoreError> {
         request.check()?;
         let engine = &self.engine;
-        let outcome = self.act(id, now, |access| engine.resolve(id, request, access, now))?;
-        if outcome == ResolveOutcome::Resolved {
+        let answer = self.act(id, now, |access| engine.resolve(id, request, access, now))?;
+        if answer.value == ResolveOutcome::Resolved {
             engine.counters.resolved.one_more();
         }
-        Ok(outcome)
+        Ok(answer)
     }
 
     fn forget(
@@ -286,12 +290,12 @@ impl Inner {
         id: &Hashed<'_>,
         request: &Forget,
         now: Timestamp,
-    ) -> Result<ForgetOutcome, StoreError> {
+    ) -> Result<Answer<ForgetOutcome>, StoreError> {
         let engine = &self.engine;
-        let outcome = self.act(id, now, |access| engine.forget(id, request, access, now))?;
-        if outcome == ForgetOutcome::Forgotten {
+        let answer = self.act(id, now, |access| engine.forget(id, request, access, now))?;
+        if answer.value == ForgetOutcome::Forgotten {
             engine.counters.forgotten.one_more();
         }
-        Ok(outcome)
+        Ok(answer)
     }
 }

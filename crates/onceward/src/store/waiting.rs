@@ -7,7 +7,7 @@ use onceward_core::{Begin, BeginOutcome, Get, GetOutcome, Identity, Millis, Time
 
 use super::{Inner, Store};
 use crate::answer::{Answer, StoreError, Waitable, get_with_bytes, with_bytes};
-use crate::engine::Judged;
+use crate::engine::{Effect, Judged};
 use crate::storage::Hashed;
 use crate::ticket::{BeginTicket, GetTicket};
 use crate::waits::{Ask, Registered, Reply, Slot, WaiterName};
@@ -50,6 +50,9 @@ impl Store {
                 Placed::Waiting(name, slot) => {
                     return Ok(Waitable::Waiting(BeginTicket::new(self, name, slot)));
                 }
+                Placed::Answered(Reply::Begin(judged)) if judged.effect == Effect::Halted => {
+                    return Err(StoreError::Halted);
+                }
                 Placed::Answered(Reply::Begin(judged)) => judged,
                 Placed::Answered(Reply::Get(_)) => return Err(StoreError::Unavailable),
             }
@@ -57,7 +60,8 @@ impl Store {
             judged
         };
         inner.engine.counters.began(&judged.outcome, judged.effect);
-        Ok(Waitable::Answered(Answer::at_memory(tell(judged))))
+        let position = inner.engine.begin_rests_on(id, &judged.outcome, now);
+        Ok(Waitable::Answered(Answer { value: tell(judged), position }))
     }
 
     /// Looks, and waits out Reserved for up to [`Get::wait`], cut to the limit (S10).
@@ -94,10 +98,9 @@ impl Store {
                 Placed::Answered(Reply::Begin(_)) => return Err(StoreError::Unavailable),
             }
         }
-        Ok(Waitable::Answered(Answer::at_memory(sink(get_with_bytes(
-            judged.outcome,
-            &judged.held,
-        )))))
+        let value = sink(get_with_bytes(judged.outcome, &judged.held));
+        let position = self.inner.engine.rests_on(id, now);
+        Ok(Waitable::Answered(Answer { value, position }))
     }
 }
 

@@ -48,12 +48,27 @@ struct Waiter {
 
 impl Waiter {
     /// Gives it its answer, which counts from now on, whether or not anybody comes for it.
-    fn answer(&self, engine: &Engine, reply: Reply, aftermath: &mut Aftermath) {
+    fn answer(
+        &self,
+        engine: &Engine,
+        id: &Hashed<'_>,
+        reply: Reply,
+        now: Timestamp,
+        aftermath: &mut Aftermath,
+    ) {
         aftermath.falls_due(reply.effect().due());
-        if let Reply::Begin(judged) = &reply {
-            engine.counters.began(&judged.outcome, judged.effect);
+        if reply.effect() == Effect::Halted {
+            aftermath.wakes(self.slot.answer(Err(StoreError::Halted)));
+            return;
         }
-        aftermath.wakes(self.slot.answer(Ok(reply)));
+        let position = match &reply {
+            Reply::Begin(judged) => {
+                engine.counters.began(&judged.outcome, judged.effect);
+                engine.begin_rests_on(id, &judged.outcome, now)
+            }
+            Reply::Get(_) => engine.rests_on(id, now),
+        };
+        aftermath.wakes(self.slot.answer(Ok((reply, position))));
     }
 }
 
@@ -259,7 +274,7 @@ impl Line {
         };
         let reply = reply.unwrap_or_else(|| self::reply(engine, &self.hashed(), &waiter.ask, now));
         engine.counters.waits_ended.one_more();
-        waiter.answer(engine, reply, aftermath);
+        waiter.answer(engine, &self.hashed(), reply, now, aftermath);
     }
 
     /// Something was done to the identity.
@@ -288,7 +303,7 @@ impl Line {
             ends.remove(&(waiter.wait_until, number));
             Self::dismiss(engine, charged);
             engine.counters.waits_answered.one_more();
-            waiter.answer(engine, reply, aftermath);
+            waiter.answer(engine, &id, reply, now, aftermath);
             false
         });
         self.look_ahead(engine, now);

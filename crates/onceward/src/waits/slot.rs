@@ -2,7 +2,7 @@
 
 use std::task::{Poll, Waker};
 
-use onceward_core::{Begin, BeginOutcome, GetOutcome};
+use onceward_core::{Begin, BeginOutcome, GetOutcome, Position};
 
 use crate::answer::StoreError;
 use crate::engine::{Effect, Judged};
@@ -30,12 +30,15 @@ impl Reply {
     }
 }
 
+/// A reply, and how far the journal must be synced before it may be told.
+pub(crate) type Told = (Reply, Position);
+
 /// One waiter's answer. Shared by its ticket and its queue.
 pub(crate) struct Slot(Mutex<State>);
 
 enum State {
     Waiting(Waker),
-    Answered(Result<Reply, StoreError>),
+    Answered(Result<Told, StoreError>),
     Taken,
 }
 
@@ -45,7 +48,7 @@ impl Slot {
     }
 
     /// Puts the answer there; whom to wake, if anybody waits.
-    pub(crate) fn answer(&self, reply: Result<Reply, StoreError>) -> Option<Waker> {
+    pub(crate) fn answer(&self, reply: Result<Told, StoreError>) -> Option<Waker> {
         if mutated(Mutant::WakeBeforeAnswer) {
             if let State::Waiting(waker) = &*self.0.lock() {
                 waker.wake_by_ref();
@@ -60,7 +63,7 @@ impl Slot {
     }
 
     /// Takes the answer, once, or leaves `waker` to be called for it.
-    pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<Reply, StoreError>> {
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<Told, StoreError>> {
         // Copied before the lock is taken, and the one before dropped after it is left: they are
         // foreign code.
         let fresh = State::Waiting(waker.clone());
