@@ -25,6 +25,14 @@ impl BootClock {
     pub fn resuming_at(recorded: Timestamp) -> Self {
         Self { base: recorded, started: Reading::now() }
     }
+
+    /// What this clock must not be.
+    #[cfg(feature = "planted-bugs")]
+    fn by_wall_clock(&self) -> Timestamp {
+        static STARTED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+        let (now, started) = (wall_clock_ms(), *STARTED.get_or_init(wall_clock_ms));
+        self.base.after(Millis::new(now.saturating_sub(started)))
+    }
 }
 
 impl Default for BootClock {
@@ -36,6 +44,10 @@ impl Default for BootClock {
 impl Clock for BootClock {
     #[inline]
     fn now(&self) -> Timestamp {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::planted(crate::planted::Bug::EarlyEndAfterClockStep) {
+            return self.by_wall_clock();
+        }
         self.base.after(self.started.elapsed())
     }
 }

@@ -56,6 +56,8 @@ mod journaled;
 mod namespaces;
 #[cfg(any(plain, test))]
 mod plain;
+#[doc(hidden)]
+pub mod planted;
 mod restored;
 mod result_copy;
 mod segments;

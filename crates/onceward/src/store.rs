@@ -23,6 +23,8 @@ use crate::engine::{Acted, Effect, Engine, Judged, Withheld};
 use crate::facts::FactLog;
 use crate::journaled::Journaled;
 use crate::namespaces::Namespaces;
+#[cfg(feature = "planted-bugs")]
+use crate::planted::{Bug, planted};
 use crate::storage::{Access, Chosen, Hashed, Storage};
 use crate::waits::Waits;
 pub use batch::{Batch, Prepared};
@@ -51,6 +53,9 @@ pub(crate) struct Inner {
     closed: AtomicBool,
     earlier: Arc<EarlierDeadline>,
     boot_epoch: u64,
+    /// Of the last tick.
+    #[cfg(feature = "planted-bugs")]
+    ticked_at: AtomicU64,
     /// Restored identities whose leases are armed once the store is ready.
     to_arm: parking_lot::Mutex<Vec<IdentityBuf>>,
 }
@@ -86,11 +91,11 @@ impl Store {
         journal: Option<Arc<dyn FactLog>>,
     ) -> Result<Self, StartError> {
         config.check()?;
-        let wall_ms = wall_clock_ms();
+        let (now, wall_ms) = (clock.now(), wall_clock_ms());
         let budget = Arc::new(Budget::new(config.memory_bytes, taken(&config)));
         let counters = Arc::<Counters>::default();
         let namespaces = Arc::new(Namespaces::new(&config.namespaces));
-        let storage = open_storage(&config, &budget, &counters, &namespaces, clock.now())?;
+        let storage = open_storage(&config, &budget, &counters, &namespaces, now)?;
         // Without a data directory only the wall clock keeps fences growing (S22).
         let by_wall_clock = wall_ms.checked_mul(1 << 20).filter(|&fence| fence <= FENCE_FLOOR_MAX);
         let first_fence = config.fence_floor.max(by_wall_clock.unwrap_or(1)).max(1);
@@ -112,6 +117,8 @@ impl Store {
             closed: AtomicBool::new(false),
             earlier,
             boot_epoch: wall_ms,
+            #[cfg(feature = "planted-bugs")]
+            ticked_at: AtomicU64::new(now.as_millis()),
             to_arm: parking_lot::Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -123,6 +130,8 @@ impl Store {
     /// if nothing will fall due by itself (S21).
     pub fn tick(&self, now: Timestamp, budget: usize) -> Option<Timestamp> {
         let Inner { engine, waits, earlier, .. } = &*self.inner;
+        #[cfg(feature = "planted-bugs")]
+        self.inner.ticked_at.store(now.as_millis(), Ordering::Relaxed);
         earlier.gather();
         let mut steps = budget;
         waits.run_due(engine, now, &mut steps);
@@ -144,7 +153,7 @@ impl Store {
     /// The present instant of the store's clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.inner.clock.now()
+        self.inner.now()
     }
 
     /// Which life of the store this is. Without a data directory each start is a new one (S22).
@@ -227,6 +236,16 @@ impl fmt::Debug for Store {
 }
 
 impl Inner {
+    /// The present instant, read now: it may grant time (S15).
+    #[inline]
+    fn now(&self) -> Timestamp {
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::LeaseGrantedFromCachedTime) {
+            return Timestamp::from_millis(self.ticked_at.load(Ordering::Relaxed));
+        }
+        self.clock.now()
+    }
+
     #[inline]
     fn check_open(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::Unavailable) } else { Ok(()) }
@@ -242,7 +261,7 @@ impl Inner {
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
     ) -> Result<Answer<T>, StoreError> {
         let judged = self.begin_judged(id, request, now)?;
-        let position = self.engine.begin_rests_on(id, &judged.outcome, now);
+        let position = self.engine.begin_rests_on(id, &judged, now);
         Ok(Answer { value: sink(with_bytes(judged.outcome, &judged.held)), position })
     }
 

@@ -4,10 +4,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use onceward_core::{BeginOutcome, Fence, Position, Timestamp};
 
-use super::Engine;
 use super::fact::fact_of;
+use super::{Effect, Engine, Judged};
 use crate::config::Durability;
 use crate::journaled::Journaled;
+use crate::planted::{Bug, planted};
 use crate::storage::{Access, Change, Charge, Hashed, Loaded, Storage, Uncommitted};
 
 impl<S: Storage> Engine<S> {
@@ -58,6 +59,9 @@ impl<S: Storage> Engine<S> {
     /// may be told (S14, S21).
     #[inline]
     pub(crate) fn rests_on(&self, id: &Hashed<'_>, now: Timestamp) -> Position {
+        if planted(Bug::AckBeforeSync) {
+            return Position(0);
+        }
         match &self.journal {
             None => Position(0),
             Some(journal) => journal.rests_on(id.hash, self.level(id), now),
@@ -69,11 +73,16 @@ impl<S: Storage> Engine<S> {
     pub(crate) fn begin_rests_on(
         &self,
         id: &Hashed<'_>,
-        outcome: &BeginOutcome<()>,
+        judged: &Judged<BeginOutcome<()>>,
         now: Timestamp,
     ) -> Position {
-        match (&self.journal, outcome) {
+        match (&self.journal, &judged.outcome) {
             (None, _) | (_, BeginOutcome::InProgress { .. }) => Position(0),
+            (_, BeginOutcome::Replay(_)) if planted(Bug::ReplayBeforeSync) => Position(0),
+            _ if planted(Bug::AckBeforeSync) => Position(0),
+            _ if judged.effect == Effect::Repeated && planted(Bug::RepeatedAcquiredBeforeSync) => {
+                Position(0)
+            }
             // A takeover waits at every level that keeps facts, and so does its repeat: else a
             // crash would give a token that was told to be fenced its key back.
             (Some(journal), BeginOutcome::Acquired(acquired))

@@ -4,6 +4,7 @@ use onceward_core::lifecycle::{Entered, State, View};
 use onceward_core::{Digest, Fingerprint, Timestamp};
 
 use crate::facts::{Event, Fact, SetAside};
+use crate::planted::{Bug, planted};
 use crate::storage::{Change, Charge, Hashed, digest};
 
 /// The fact that `change` makes of the entry that was looked at, if there is one; `None` if a
@@ -37,6 +38,9 @@ pub(super) fn fact_of<'a>(
         }
         Change::Complete { view, offered, stored, .. } => {
             let (before, not_kept) = (before?, stored.not_kept().is_some());
+            if not_kept && planted(Bug::BodyLessCompleteNotLogged) {
+                return None;
+            }
             let digest = not_kept.then(|| digest(offered));
             let bound = newly_bound(before, view);
             (before, Event::Completed { result: *stored, digest, bound })
@@ -64,7 +68,9 @@ fn update_of<'a>(before: &View, after: &View) -> Option<Event<'a>> {
         State::Reserved { .. } => {
             let bound = newly_bound(before, after);
             let leaves = by_abandonment(before);
-            let longer = after.longest_lease > before.longest_lease;
+            let longer =
+                after.longest_lease > before.longest_lease && !planted(Bug::LongerRenewNotLogged);
+            let bound = bound.filter(|_| !planted(Bug::BindNotLogged));
             (longer || leaves || bound.is_some()).then_some(Event::Extended {
                 lease: after.longest_lease,
                 doubts_over: if leaves { after.doubt_number } else { 0 },

@@ -75,7 +75,7 @@ impl Store {
     #[must_use]
     #[inline]
     pub fn batch(&self) -> Batch<'_> {
-        Batch { store: self, now: self.inner.clock.now() }
+        Batch { store: self, now: self.inner.now() }
     }
 }
 
@@ -130,7 +130,7 @@ impl Batch<'_> {
     ) -> Result<Answer<(T, Option<ResultBody>)>, StoreError> {
         let judged = self.inner().begin_judged(&identity.0, request, self.now)?;
         let engine = &self.inner().engine;
-        let position = engine.begin_rests_on(&identity.0, &judged.outcome, self.now);
+        let position = engine.begin_rests_on(&identity.0, &judged, self.now);
         Ok(Answer { value: tell_apart(judged, apart_from, sink), position })
     }
 

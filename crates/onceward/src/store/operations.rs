@@ -2,12 +2,13 @@
 
 use onceward_core::{
     Abandon, AbandonOutcome, Begin, BeginOutcome, CheckpointOutcome, Complete, CompleteOutcome,
-    Forget, ForgetOutcome, GetOutcome, Identity, Renew, RenewOutcome, Resolve, ResolveOutcome,
-    SaveCheckpoint, Timestamp,
+    Forget, ForgetOutcome, GetOutcome, Identity, Position, Renew, RenewOutcome, Resolve,
+    ResolveOutcome, SaveCheckpoint, Timestamp,
 };
 
 use super::{Inner, Store};
 use crate::answer::{Answer, StoreError, get_with_bytes, with_bytes};
+use crate::planted::{Bug, planted};
 use crate::storage::{BATCH, Hashed, Storage as _};
 
 impl Store {
@@ -22,7 +23,7 @@ impl Store {
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
     ) -> Result<Answer<T>, StoreError> {
         let inner = &*self.inner;
-        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        let (id, now) = (inner.hashed(identity), inner.now());
         inner.begin(&id, request, now, sink)
     }
 
@@ -35,14 +36,14 @@ impl Store {
         for (number, chunk) in requests.chunks(BATCH).enumerate() {
             let ids = self.inner.prefetched(chunk.iter().map(|(identity, _)| *identity));
             // One reading for all: they have all arrived (S15).
-            let now = self.inner.clock.now();
+            let now = self.inner.now();
             for (at, (id, (_, request))) in ids.iter().zip(chunk).enumerate() {
                 let index = number * BATCH + at;
                 match self.inner.begin_judged(id, request, now) {
                     Ok(judged) => {
                         let value = with_bytes(judged.outcome, &judged.held);
                         let engine = &self.inner.engine;
-                        let position = engine.begin_rests_on(id, &judged.outcome, now);
+                        let position = engine.begin_rests_on(id, &judged, now);
                         sink(index, Ok(Answer { value, position }));
                     }
                     Err(why) => sink(index, Err(why)),
@@ -61,7 +62,7 @@ impl Store {
         request: &Complete<'_>,
     ) -> Result<Answer<CompleteOutcome>, StoreError> {
         let inner = &*self.inner;
-        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        let (id, now) = (inner.hashed(identity), inner.now());
         inner.complete(&id, request, now)
     }
 
@@ -73,7 +74,7 @@ impl Store {
     ) {
         for (number, chunk) in requests.chunks(BATCH).enumerate() {
             let ids = self.inner.prefetched(chunk.iter().map(|(identity, _)| *identity));
-            let now = self.inner.clock.now();
+            let now = self.inner.now();
             for (at, (id, (_, request))) in ids.iter().zip(chunk).enumerate() {
                 let outcome = self.inner.complete(id, request, now);
                 sink(number * BATCH + at, outcome);
@@ -91,7 +92,7 @@ impl Store {
         request: &Abandon,
     ) -> Result<Answer<AbandonOutcome>, StoreError> {
         let inner = &*self.inner;
-        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        let (id, now) = (inner.hashed(identity), inner.now());
         inner.abandon(&id, request, now)
     }
 
@@ -105,7 +106,7 @@ impl Store {
         request: &Renew,
     ) -> Result<Answer<RenewOutcome>, StoreError> {
         let inner = &*self.inner;
-        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        let (id, now) = (inner.hashed(identity), inner.now());
         inner.renew(&id, request, now)
     }
 
@@ -119,7 +120,7 @@ impl Store {
         request: &SaveCheckpoint<'_>,
     ) -> Result<Answer<CheckpointOutcome>, StoreError> {
         let inner = &*self.inner;
-        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        let (id, now) = (inner.hashed(identity), inner.now());
         inner.checkpoint(&id, request, now)
     }
 
@@ -132,7 +133,7 @@ impl Store {
         identity: Identity<'_>,
         sink: impl FnOnce(GetOutcome<&[u8]>) -> T,
     ) -> Result<Answer<T>, StoreError> {
-        let (id, now) = (self.inner.hashed(identity), self.inner.clock.now());
+        let (id, now) = (self.inner.hashed(identity), self.inner.now());
         let judged = self.inner.judge_get(&id, now)?;
         let value = sink(get_with_bytes(judged.outcome, &judged.held));
         Ok(Answer { value, position: self.inner.engine.rests_on(&id, now) })
@@ -148,7 +149,7 @@ impl Store {
         request: &Resolve<'_>,
     ) -> Result<Answer<ResolveOutcome>, StoreError> {
         let inner = &*self.inner;
-        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        let (id, now) = (inner.hashed(identity), inner.now());
         inner.resolve(&id, request, now)
     }
 
@@ -162,7 +163,7 @@ impl Store {
         request: &Forget,
     ) -> Result<Answer<ForgetOutcome>, StoreError> {
         let inner = &*self.inner;
-        let (id, now) = (inner.hashed(identity), inner.clock.now());
+        let (id, now) = (inner.hashed(identity), inner.now());
         inner.forget(&id, request, now)
     }
 }
@@ -207,7 +208,12 @@ impl Inner {
                     counters.complete_not_kept.one_more();
                 }
             }
-            CompleteOutcome::AlreadyCompleted { .. } => counters.complete_repeated.one_more(),
+            CompleteOutcome::AlreadyCompleted { .. } => {
+                counters.complete_repeated.one_more();
+                if planted(Bug::AlreadyCompletedBeforeSync) {
+                    return Ok(Answer { position: Position(0), ..answer });
+                }
+            }
             CompleteOutcome::Conflict => counters.complete_conflict.one_more(),
             CompleteOutcome::Fenced => counters.fenced.one_more(),
             CompleteOutcome::Mismatch

@@ -7,6 +7,7 @@ use onceward_core::limits::METADATA_NOT_KEPT_BYTES_MAX;
 use onceward_core::{AttemptId, Fence, Identity, NotKept, ResultRef, Timestamp};
 
 use super::{Inner, Store};
+use crate::planted::{Bug, planted};
 use crate::restored::{Restored, RestoredState};
 use crate::storage::{Access, Change, Charge, Hashed, Storage, Uncommitted};
 
@@ -71,6 +72,9 @@ impl Store {
     /// ready from now on (S13). Work may be under way still, wherever its owner is.
     pub fn arm_restored(&self) {
         let (inner, now) = (&*self.inner, self.now());
+        if planted(Bug::LeaseNotRearmed) {
+            return;
+        }
         for identity in std::mem::take(&mut *inner.to_arm.lock()) {
             inner.arm(&inner.hashed(identity.as_ref()), now);
         }
@@ -94,7 +98,11 @@ impl Inner {
         let view = View {
             version: 0,
             state: State::Reserved {
-                lease_until: now.after(restored.lease).min(restored.expires_at),
+                lease_until: if planted(Bug::LeaseNotRearmed) {
+                    restored.acquired_at.after(restored.lease).min(restored.expires_at)
+                } else {
+                    now.after(restored.lease).min(restored.expires_at)
+                },
                 policy: restored.policy,
             },
             fence: restored.fence,

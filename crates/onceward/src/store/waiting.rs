@@ -26,7 +26,7 @@ impl Store {
         waker: &Waker,
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
     ) -> Result<Waitable<T, BeginTicket>, StoreError> {
-        let (id, now) = (self.inner.hashed(identity), self.inner.clock.now());
+        let (id, now) = (self.inner.hashed(identity), self.inner.now());
         self.begin_or_wait_at(&id, request, waker, now, |judged| {
             sink(with_bytes(judged.outcome, &judged.held))
         })
@@ -60,7 +60,7 @@ impl Store {
             judged
         };
         inner.engine.counters.began(&judged.outcome, judged.effect);
-        let position = inner.engine.begin_rests_on(id, &judged.outcome, now);
+        let position = inner.engine.begin_rests_on(id, &judged, now);
         Ok(Waitable::Answered(Answer { value: tell(judged), position }))
     }
 
@@ -75,7 +75,7 @@ impl Store {
         waker: &Waker,
         sink: impl FnOnce(GetOutcome<&[u8]>) -> T,
     ) -> Result<Waitable<T, GetTicket>, StoreError> {
-        let (id, now) = (self.inner.hashed(identity), self.inner.clock.now());
+        let (id, now) = (self.inner.hashed(identity), self.inner.now());
         self.get_or_wait_at(&id, request, waker, now, sink)
     }
 
@@ -124,7 +124,7 @@ impl Inner {
         waker: &Waker,
     ) -> Result<Placed, StoreError> {
         // Anew: a wait is counted from when it begins.
-        let now = self.clock.now();
+        let now = self.now();
         match self.waits.register(&self.engine, id, ask, now.after(wait), waker, now) {
             Registered::Waiting(slot, name) => Ok(Placed::Waiting(name, slot)),
             Registered::Answered(reply) => Ok(Placed::Answered(reply)),
@@ -137,6 +137,6 @@ impl Inner {
     }
 
     pub(crate) fn end_wait(&self, name: &WaiterName) {
-        self.waits.end(&self.engine, name, self.clock.now());
+        self.waits.end(&self.engine, name, self.now());
     }
 }

@@ -64,7 +64,7 @@ impl Waiter {
         let position = match &reply {
             Reply::Begin(judged) => {
                 engine.counters.began(&judged.outcome, judged.effect);
-                engine.begin_rests_on(id, &judged.outcome, now)
+                engine.begin_rests_on(id, judged, now)
             }
             Reply::Get(_) => engine.rests_on(id, now),
         };
