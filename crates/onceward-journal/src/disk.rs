@@ -1,7 +1,11 @@
 //! What the journal asks of a disk. One directory, flat; a test may tear, lose and fill it.
 
+mod system;
+
 use std::fmt;
 use std::io;
+
+pub use system::SystemDisk;
 
 /// One directory that the journal has to itself. Names are plain file names.
 ///

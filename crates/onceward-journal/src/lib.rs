@@ -1,14 +1,26 @@
 //! Durability for Onceward: every fact that an answer rests on is in an append-only file, and
 //! synced as far as the namespace's level asks, before the answer leaves (S13, S14, S15).
 #![forbid(unsafe_code)]
-#![expect(dead_code, reason = "codecs come before those who use them")]
+#![expect(dead_code, reason = "parts come before those who use them")]
 
 mod batch;
 mod bytes;
+mod clock;
+mod directory;
 mod disk;
+mod error;
+mod file_name;
 mod frame;
 mod header;
+mod lock;
+mod manifest;
 #[cfg(test)]
 mod sample;
+mod system_clock;
 
-pub use disk::{Disk, DiskFile};
+pub use clock::{ClockReading, ClockRecord, resume};
+pub use disk::{Disk, DiskFile, SystemDisk};
+pub use error::JournalError;
+pub use lock::Lock;
+pub use manifest::{FileEntry, FileState, Manifest};
+pub use system_clock::{read_clocks, resume_clock, wall_ms};
