@@ -65,6 +65,9 @@ pub struct StoreConfig {
     /// No fence is below this one. Default 1, at most [`FENCE_FLOOR_MAX`]; the wall clock raises
     /// it (S22).
     pub fence_floor: u64,
+    /// The key of the hash that finds entries: 16 bytes that strangers do not know, lest they choose
+    /// what collides. Default `None`: random bytes. State it for runs that are to repeat.
+    pub hash_key: Option<[u8; 16]>,
     /// Of every namespace that states none of its own. Default [`Durability::Memory`]; any other
     /// takes a journal.
     pub durability: Durability,
@@ -79,6 +82,7 @@ impl Default for StoreConfig {
             shards: 64,
             namespaces: BTreeMap::new(),
             fence_floor: 1,
+            hash_key: None,
             durability: Durability::Memory,
         }
     }

@@ -18,6 +18,12 @@ impl HashKey {
         Self(source.hash_one(0_u8), source.hash_one(1_u8))
     }
 
+    /// The one that was stated, or a random one.
+    pub(crate) fn of(stated: Option<[u8; 16]>) -> Self {
+        let half = |bytes: &[u8]| bytes.iter().rfold(0, |word, byte| word << 8 | u64::from(*byte));
+        stated.map_or_else(Self::random, |bytes| Self(half(&bytes[..8]), half(&bytes[8..])))
+    }
+
     /// The hash of `words` and of the low seven bytes of `rest` after them.
     #[inline(always)]
     pub(crate) fn hash(&self, words: &[u64], rest: u64) -> u64 {

@@ -52,6 +52,7 @@ impl Plain {
     /// Remembers about `attempts_max` ended attempts.
     pub(crate) fn new(
         shards: usize,
+        hash_key: HashKey,
         attempts_max: usize,
         budget: Arc<Budget>,
         counters: Arc<Counters>,
@@ -62,7 +63,7 @@ impl Plain {
         let attempts = EndedAttempts::default();
         Self {
             shards: (0..count).map(|_| Mutex::new(Shard::new(now))).collect(),
-            hash_key: HashKey::random(),
+            hash_key,
             turn: AtomicUsize::new(0),
             around: Surroundings { budget, counters, namespaces, attempts, attempts_max },
         }

@@ -206,6 +206,7 @@ fn open_storage(
         namespaces: Arc::clone(namespaces),
         attempts_max: config.attempts_max(),
         attempt_memory: config.limits.attempt_memory,
+        hash_key: config.hash_key,
     };
     Chosen::new(config.max_entries, around, now)
         .map_err(|why| StartError::Addresses { why: why.to_string() })
@@ -221,6 +222,7 @@ fn open_storage(
 ) -> Result<Chosen, StartError> {
     Ok(Chosen::new(
         config.shards,
+        crate::hash_key::HashKey::of(config.hash_key),
         config.attempts_max(),
         Arc::clone(budget),
         Arc::clone(counters),

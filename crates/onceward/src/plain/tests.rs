@@ -4,12 +4,13 @@ use onceward_core::lifecycle::{self, BeginDecision};
 use onceward_core::{Begin, Fence, Fingerprint};
 
 use super::*;
+use crate::hash_key::HashKey;
 use crate::storage::Charge;
 
 fn storage() -> Plain {
     let budget = Arc::new(Budget::new(1 << 20, 0));
     let namespaces = Arc::new(Namespaces::new(&std::collections::BTreeMap::new()));
-    Plain::new(1, 100, budget, Arc::default(), namespaces, Timestamp::ZERO)
+    Plain::new(1, HashKey::random(), 100, budget, Arc::default(), namespaces, Timestamp::ZERO)
 }
 
 fn identity(key: &[u8]) -> Identity<'_> {

@@ -48,6 +48,7 @@ pub(crate) struct Surroundings {
     pub(crate) namespaces: Arc<Namespaces>,
     pub(crate) attempts_max: usize,
     pub(crate) attempt_memory: Millis,
+    pub(crate) hash_key: Option<[u8; 16]>,
 }
 
 pub(crate) struct Segments {
@@ -115,7 +116,7 @@ impl Segments {
             checkpoints: SkipMap::new(),
             last_checkpoint: AtomicU64::new(0),
             attempts: EndedAttempts::default(),
-            hash_key: HashKey::random(),
+            hash_key: HashKey::of(around.hash_key),
             reclaimer: Mutex::new(Reclaimer::default()),
             ticked_at: AtomicU64::new(0),
             unlogged: SkipMap::new(),
