@@ -6,6 +6,7 @@
 mod batch;
 mod bytes;
 mod clock;
+mod damage;
 mod directory;
 mod disk;
 mod error;
@@ -14,8 +15,10 @@ mod frame;
 mod header;
 mod lock;
 mod manifest;
+mod merge;
 #[cfg(test)]
 mod sample;
+mod scan;
 mod system_clock;
 
 pub use clock::{ClockReading, ClockRecord, resume};

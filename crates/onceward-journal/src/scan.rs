@@ -1,0 +1,183 @@
+//! One facts file read front to back: its valid batches, and why they end.
+//!
+//! Pure, over the file's bytes. What the end means is for [`crate::damage`] to say.
+
+use onceward::Timestamp;
+
+use crate::batch::{BATCH_ALIGN, BATCH_HEADER_BYTES, Batch, BatchError};
+use crate::frame::{Frame, FrameBytes, FrameError};
+use crate::header::{FileId, HEADER_BYTES};
+use onceward::planted::{Bug, planted};
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Scan {
+    /// Valid batches reach to here.
+    pub(crate) end: u64,
+    /// Why they do not reach further.
+    pub(crate) stop: Stop,
+    /// Checksum of the last of them; 0 without one.
+    pub(crate) crc: u32,
+    /// How many there are.
+    pub(crate) batches: u64,
+    /// Frames in them.
+    pub(crate) frames: u64,
+    /// When the last was made.
+    pub(crate) last_at: Timestamp,
+    /// No larger one had been given when the last was made.
+    pub(crate) largest_fence: u64,
+    /// The largest round of any.
+    pub(crate) index: u64,
+    /// Bytes of the file that were synced, by the word of batches beyond `end`, which belong to
+    /// this file though not to the chain.
+    pub(crate) synced_beyond: u64,
+}
+
+/// Why a file's valid batches end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stop {
+    /// All that was to be read has been.
+    End,
+    /// Nothing was written there.
+    Blank,
+    /// What is there is no batch of this file.
+    Batch(BatchError),
+    /// There is a batch of this file, but it does not follow the one before.
+    Chain,
+    /// A batch is valid, and a frame in it says what none may say.
+    Frame {
+        /// Where the frame begins, from the batch on.
+        at: usize,
+        /// Why.
+        error: FrameError,
+    },
+}
+
+impl Scan {
+    /// Where in the file the fault was seen; the end if there is none.
+    pub(crate) fn fault_at(&self) -> u64 {
+        let within = match self.stop {
+            Stop::Batch(error) => error.at(),
+            Stop::Frame { at, .. } => at,
+            Stop::End | Stop::Blank | Stop::Chain => 0,
+        };
+        self.end + within as u64
+    }
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::End => f.write_str("the file's bytes end here"),
+            Self::Blank => f.write_str("nothing is written here"),
+            Self::Batch(error) => error.fmt(f),
+            Self::Chain => f.write_str("the batch here does not follow the one before it"),
+            Self::Frame { error, .. } => write!(f, "the frame here is valid, but {error}"),
+        }
+    }
+}
+
+/// Reads the batches in `bytes`, all that is to be read of the file `id`, and shows each frame of
+/// each valid batch with its offset in the file.
+pub(crate) fn scan(bytes: &[u8], id: FileId, mut visit: impl FnMut(u64, &Frame<'_>)) -> Scan {
+    let mut scan = Scan {
+        end: HEADER_BYTES.min(bytes.len()) as u64,
+        stop: Stop::End,
+        crc: 0,
+        batches: 0,
+        frames: 0,
+        last_at: Timestamp::ZERO,
+        largest_fence: 0,
+        index: 0,
+        synced_beyond: 0,
+    };
+    let mut rest = bytes.get(HEADER_BYTES..).unwrap_or_default();
+    while !rest.is_empty() {
+        let batch = match Batch::decode(rest, id) {
+            Ok(batch) => batch,
+            Err(_) if is_blank(rest) => {
+                scan.stop = Stop::Blank;
+                break;
+            }
+            Err(error) => {
+                if planted(Bug::TornTailAcceptedAsWhole) && Batch::begins(rest) {
+                    accept_torn(rest, &mut scan, &mut visit);
+                }
+                scan.stop = Stop::Batch(error);
+                break;
+            }
+        };
+        if (batch.header.previous_crc, batch.header.number) != (scan.crc, scan.batches + 1) {
+            scan.stop = Stop::Chain;
+            break;
+        }
+        // All of a batch before any of it is shown: it counts as a whole or not at all.
+        if let Some((at, error)) = first_fault(&batch) {
+            scan.stop = Stop::Frame { at, error };
+            break;
+        }
+        for (at, frame) in batch.frames() {
+            if let Ok(frame) = frame.decode() {
+                scan.largest_fence = scan.largest_fence.max(frame.fence.get());
+                visit(scan.end + at as u64, &frame);
+                scan.frames += 1;
+            }
+        }
+        scan.crc = batch.crc;
+        scan.batches += 1;
+        scan.last_at = scan.last_at.max(batch.header.at);
+        scan.largest_fence = scan.largest_fence.max(batch.header.largest_fence);
+        scan.index = scan.index.max(batch.header.index);
+        scan.end += batch.len as u64;
+        rest = &rest[batch.len..];
+    }
+    if scan.stop != Stop::End {
+        scan.synced_beyond = synced_beyond(rest, id);
+    }
+    scan
+}
+
+fn first_fault(batch: &Batch<'_>) -> Option<(usize, FrameError)> {
+    batch.frames().find_map(|(at, frame)| frame.decode().err().map(|error| (at, error)))
+}
+
+/// Whether nothing was written: what was preallocated reads as zeros.
+fn is_blank(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<BATCH_ALIGN>();
+    words.iter().all(|word| u64::from_ne_bytes(*word) == 0) && rest.iter().all(|&byte| byte == 0)
+}
+
+/// The largest count of synced bytes that any batch of this file in `bytes` states. Batches begin
+/// at multiples of their alignment, wherever the chain was broken.
+fn synced_beyond(bytes: &[u8], id: FileId) -> u64 {
+    let mut largest = 0;
+    let mut at = 0;
+    while let Some(rest) = bytes.get(at..)
+        && rest.len() >= BATCH_ALIGN
+    {
+        let batch = Batch::begins(rest).then(|| Batch::decode(rest, id).ok()).flatten();
+        match batch {
+            Some(batch) => {
+                largest = largest.max(batch.header.synced);
+                at += batch.len;
+            }
+            None => at += BATCH_ALIGN,
+        }
+    }
+    largest
+}
+
+/// Takes the frames of a batch that was torn for facts: a planted bug.
+fn accept_torn(bytes: &[u8], scan: &mut Scan, visit: &mut impl FnMut(u64, &Frame<'_>)) {
+    let mut at = BATCH_HEADER_BYTES;
+    while let Some(Ok(frame)) = bytes.get(at..).map(FrameBytes::first) {
+        if let Ok(frame) = frame.decode() {
+            visit(scan.end + at as u64, &frame);
+            scan.frames += 1;
+        }
+        at += frame.len();
+    }
+}
+
+#[cfg(test)]
+mod tests;
