@@ -64,6 +64,7 @@ mod request;
 mod result_reply;
 mod server_conn;
 mod token_reply;
+mod unread;
 
 #[cfg(test)]
 extern crate std;
@@ -81,6 +82,7 @@ pub use reply::Reply;
 pub use reply_encoder::ReplyEncoder;
 pub use request::Request;
 pub use server_conn::{Greeting, Incoming, Negotiated, Rejection, ServerConfig, ServerConn};
+pub use unread::Unread;
 
 /// Port of a server that was told no other.
 pub const TCP_PORT_DEFAULT: u16 = 7977;

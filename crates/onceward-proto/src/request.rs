@@ -232,8 +232,8 @@ fn encode_begin(key: ScopedKey<'_>, begin: &Begin, frame: &mut FrameWriter<'_>) 
     }
 }
 
-#[inline]
-fn decode_begin(mut body: Cursor<'_>) -> Result<Request<'_>, DecodeError> {
+#[inline(always)]
+pub(crate) fn decode_begin(mut body: Cursor<'_>) -> Result<Request<'_>, DecodeError> {
     let attempt_id = AttemptId::from_bytes(body.array("attempt id")?);
     let lease = decode_millis(&mut body, "lease")?;
     let retention = decode_millis(&mut body, "retention")?;
@@ -281,8 +281,8 @@ fn encode_complete(key: ScopedKey<'_>, complete: &Complete<'_>, frame: &mut Fram
     encode_digest(complete.fingerprint, frame);
 }
 
-#[inline]
-fn decode_complete(mut body: Cursor<'_>) -> Result<Request<'_>, DecodeError> {
+#[inline(always)]
+pub(crate) fn decode_complete(mut body: Cursor<'_>) -> Result<Request<'_>, DecodeError> {
     let (fence, attempt_id) = decode_token(&mut body)?;
     let head = ResultHead::decode(&mut body)?;
     let key_sizes = KeySizes::decode(&mut body)?;

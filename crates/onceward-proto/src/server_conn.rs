@@ -9,6 +9,8 @@
 
 use alloc::vec::Vec;
 
+use onceward_core::ScopedKey;
+
 use crate::cursor::Cursor;
 use crate::error::{FrameError, ProtocolError};
 use crate::error_reply::ErrorReply;
@@ -20,6 +22,7 @@ use crate::hello::{Hello, Rights, ServerLimits, VERSION_MAX, VERSION_MIN, Welcom
 use crate::opcode::Opcode;
 use crate::reply_encoder::ReplyEncoder;
 use crate::request::Request;
+use crate::unread::Unread;
 
 /// The features that this server has: none yet.
 const FEATURES: u64 = 0;
@@ -184,6 +187,20 @@ impl ServerConn {
                 Ok(Some((Incoming::Rejected(rejection), size)))
             }
         }
+    }
+
+    /// Looks whether the frame at the front of `input` is a whole request on one identity, and
+    /// gives it with its key and its size. `None` if it is anything else, or not sound that far:
+    /// then [`Self::next`] says what it is.
+    #[must_use]
+    #[inline]
+    pub fn peek<'a>(&self, input: &'a [u8]) -> Option<(Unread<'a>, ScopedKey<'a>, usize)> {
+        if !self.is_open() {
+            return None;
+        }
+        let found = frame::decode(input, Direction::Request, self.body_bytes_max).ok()??;
+        let (frame, size) = found;
+        Unread::of(frame).map(|(request, key)| (request, key, size))
     }
 
     #[inline]

@@ -11,7 +11,7 @@ use onceward_proto::{
     Rights, ServerConn, ServerLimits,
 };
 
-use self::desk::{Desk, Gathered, Next};
+use self::desk::{After, Answered, Desk, Gathered};
 use crate::config::ServerConfig;
 use crate::mailbox::Mailbox;
 use crate::outbox::Outbox;
@@ -29,6 +29,18 @@ pub(crate) enum Stop {
     NoRoom,
     /// Nothing more is read; the error is in the outbox.
     Fatal,
+}
+
+/// What comes next in the input.
+enum Next<'a> {
+    /// There may be more to act on.
+    More,
+    /// What is left is part of a frame, or nothing.
+    Nothing,
+    /// Something that is acted on by itself, and the size of its frame.
+    Alone(Incoming<'a>, usize),
+    /// A frame that ends the connection.
+    Fatal(Rejection),
 }
 
 /// One connection, from HELLO to its end, without its socket.
@@ -95,29 +107,29 @@ impl Session {
             Next::Nothing => (done, Some(Stop::NeedMore)),
             Next::Alone(incoming, size) => {
                 self.act(incoming);
-                (size, None)
+                (done + size, None)
             }
             Next::Fatal(rejection) => {
                 if self.fault.is_none() {
                     self.reject(&rejection);
                     self.fault = Some(rejection);
                 }
-                (0, Some(Stop::Fatal))
+                (done, Some(Stop::Fatal))
             }
         }
     }
 
     /// Answers the requests at the front of `input` that can be answered together. Gives the bytes
-    /// that are done with, and what comes next; that it stands alone only if nothing was done.
+    /// that are done with, and what comes next.
     fn receive_batch<'i>(
         &mut self,
         namespace: Namespace<'_>,
         input: &'i [u8],
     ) -> (usize, Next<'i>) {
         let mut gathered = Gathered::new();
-        let next = gathered.fill(&mut self.conn, &self.store, namespace, input);
+        let after = gathered.fill(&self.conn, &self.store, namespace, input);
         if gathered.is_empty() {
-            return (0, next);
+            return (0, next(&mut self.conn, input));
         }
         let mut desk = Desk {
             replies: self.conn.replies(),
@@ -128,8 +140,12 @@ impl Session {
             waits: &mut self.waits,
             tally: &mut self.tally,
         };
-        let (done, all) = desk.answer_all(&self.store, &gathered);
-        (done, if all { next } else { Next::More })
+        let (done, answered) = desk.answer_all(&self.store, &gathered);
+        match answered {
+            Answered::All if after == After::Nothing => (done, Next::Nothing),
+            Answered::All | Answered::WhileRoom => (done, Next::More),
+            Answered::UntilFault => (done, next(&mut self.conn, &input[done..])),
+        }
     }
 
     fn act(&mut self, incoming: Incoming<'_>) {
@@ -331,6 +347,15 @@ impl Session {
     pub(crate) fn release_memory(&mut self) {
         self.out.release_memory();
         self.waits.release_memory();
+    }
+}
+
+/// What comes next, with whatever it changes about the connection.
+fn next<'i>(conn: &mut ServerConn, input: &'i [u8]) -> Next<'i> {
+    match conn.next(input) {
+        Ok(Some((incoming, size))) => Next::Alone(incoming, size),
+        Ok(None) => Next::Nothing,
+        Err(rejection) => Next::Fatal(rejection),
     }
 }
 

@@ -268,8 +268,8 @@ pub(crate) trait Storage: Send + Sync {
     /// Has fetched what a look at this identity touches first.
     fn prefetch_first(&self, _id: &Hashed<'_>) {}
 
-    /// Has the entry fetched, if there is one.
-    fn prefetch_entry(&self, _pin: &Self::Pin<'_>, _id: &Hashed<'_>) {}
+    /// Has the entry fetched, if there seems to be one. Needs no pin: nothing is read of an entry.
+    fn prefetch_entry(&self, _id: &Hashed<'_>) {}
 
     /// Fills in the figures that only the storage knows. Takes no lock.
     fn fill(&self, _stats: &mut Stats, _now: Timestamp) {}

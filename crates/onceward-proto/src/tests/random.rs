@@ -3,13 +3,14 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use onceward_core::ScopedKey;
 use proptest::prelude::*;
 
 use super::hostile::{GOOD, open, stranger};
 use super::samples::requests;
 use super::{Message, extended};
 use crate::frame::{HEADER_SIZE, Header};
-use crate::{ClientConfig, ClientConn, Greeting, Incoming, Opcode, Reply, ServerConn};
+use crate::{ClientConfig, ClientConn, Greeting, Incoming, Opcode, Reply, Request, ServerConn};
 
 /// Reads everything a peer sent, as a server does, and gives how many frames were found.
 fn drain(server: &mut ServerConn, mut input: &[u8]) -> usize {
@@ -52,6 +53,18 @@ fn nearly_sound() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+/// The key of a request that servers answer in batches.
+const fn batched_key<'a>(request: &Request<'a>) -> Option<ScopedKey<'a>> {
+    match request {
+        Request::Begin { key, .. }
+        | Request::Complete { key, .. }
+        | Request::Abandon { key, .. }
+        | Request::Renew { key, .. }
+        | Request::Get { key, .. } => Some(*key),
+        _ => None,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
@@ -87,6 +100,30 @@ proptest! {
                 prop_assert_eq!(&again, &bytes[..size]);
             }
         }
+    }
+
+    /// A look at the key alone sees what decoding the whole sees, and passes over no request that is
+    /// answered in batches; what is wrong with the rest is left to be found.
+    #[test]
+    fn a_look_ahead_is_what_is_read_then(bytes in nearly_sound()) {
+        let mut server = open();
+        let peeked = server.peek(&bytes).map(|(unread, key, size)| {
+            (unread.correlation(), unread.opcode(), key, size, unread.decode())
+        });
+        match server.next(&bytes) {
+            Ok(Some((Incoming::Request { request, correlation }, size))) => {
+                let opcode = request.opcode();
+                let want = batched_key(&request).map(|key| (correlation, opcode, key, size, Ok(request)));
+                prop_assert_eq!(peeked, want);
+            }
+            Ok(Some((Incoming::Rejected(_), _))) | Err(_) => {
+                prop_assert!(peeked.is_none_or(|(.., decoded)| decoded.is_err()));
+            }
+            Ok(Some((Incoming::Hello { .. } | Incoming::Cancel { .. }, _)) | None) => {
+                prop_assert_eq!(peeked, None);
+            }
+        }
+        prop_assert!(stranger().peek(&bytes).is_none());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 
 use arrayvec::ArrayVec;
 use onceward::{Answer, Batch, Prepared, Store, StoreError, Waitable};
-use onceward_core::{Begin, BeginOutcome, Get, GetOutcome, Millis, Namespace, Position, ScopedKey};
-use onceward_proto::{Incoming, Rejection, ReplyEncoder, Request, Rights, ServerConn};
+use onceward_core::{Begin, BeginOutcome, Get, GetOutcome, Millis, Namespace, Position};
+use onceward_proto::{DecodeError, ReplyEncoder, Request, Rights, ServerConn, Unread};
 
 use super::{denied, encoded, error_reply, rights_for};
 use crate::outbox::Outbox;
@@ -13,98 +13,78 @@ use crate::waits::{Ticket, Wait, Waits};
 
 /// Most requests of one batch: enough to overlap their misses.
 const BATCH_MAX: usize = 16;
+/// An entry is fetched once so many requests have been decoded after its own: by then the bucket
+/// that names it has come.
+const PREFETCH_BEHIND: usize = 4;
 /// A replay's body of at least so many bytes is written from where it lies; a smaller one costs
 /// less to copy than another part of a write.
 const APART_BYTES_MIN: usize = 16 * 1024;
 
 /// Whole frames at the front of the input whose operations are on one identity each.
 pub(super) struct Gathered<'a> {
-    queue: ArrayVec<Queued<'a>, BATCH_MAX>,
+    /// Each with where its frame ends in the input.
+    requests: ArrayVec<(Unread<'a>, usize), BATCH_MAX>,
+    /// Theirs, in the same order.
+    identities: ArrayVec<Prepared<'a>, BATCH_MAX>,
 }
 
-/// One request, decoded.
-struct Queued<'a> {
-    correlation: u64,
-    request: Request<'a>,
-    identity: Prepared<'a>,
-    /// Where its frame ends in the input.
-    end: usize,
-}
-
-/// Why gathering stopped.
-pub(super) enum Next<'a> {
-    /// The batch is full: there may be more.
-    More,
-    /// What is left is part of a frame, or nothing.
+/// What follows what was gathered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum After {
+    /// Nothing.
     Nothing,
-    /// Something that is acted on by itself, and where its frame ends.
-    Alone(Incoming<'a>, usize),
-    /// A frame that ends the connection.
-    Fatal(Rejection),
+    /// Another request, something to be acted on by itself, or part of a frame.
+    More,
+}
+
+/// How far a batch was answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Answered {
+    /// To its end.
+    All,
+    /// Until replies must leave first.
+    WhileRoom,
+    /// Until a request that cannot be decoded.
+    UntilFault,
 }
 
 impl<'a> Gathered<'a> {
     pub(super) const fn new() -> Self {
-        Self { queue: ArrayVec::new_const() }
+        Self { requests: ArrayVec::new_const(), identities: ArrayVec::new_const() }
     }
 
-    /// Decodes from the front of `input` on. What is to be acted on alone, or ends the connection,
-    /// is only given when nothing is gathered before it: it is found again once that is answered.
+    /// Finds requests from the front of `input` on, up to whatever is to be acted on by itself.
     ///
-    /// Filled in place, for it is too large to be handed around.
-    pub(super) fn fill<'i: 'a>(
+    /// Filled in place, for it is too large to be handed around. Nothing of a request but its key
+    /// is read yet, and its entry is fetched meanwhile: first the bucket that names it, and the
+    /// entry once that has come.
+    #[inline]
+    pub(super) fn fill(
         &mut self,
-        conn: &mut ServerConn,
+        conn: &ServerConn,
         store: &Store,
         namespace: Namespace<'a>,
-        input: &'i [u8],
-    ) -> Next<'i> {
+        input: &'a [u8],
+    ) -> After {
         let mut end = 0;
-        while !self.queue.is_full() {
-            let (incoming, size) = if self.queue.is_empty() {
-                match conn.next(input) {
-                    Ok(Some(read)) => read,
-                    Ok(None) => return Next::Nothing,
-                    Err(rejection) => return Next::Fatal(rejection),
-                }
-            } else {
-                let before = conn.clone();
-                match conn.next(&input[end..]) {
-                    Ok(Some(read)) => read,
-                    Ok(None) => return Next::Nothing,
-                    Err(_) => {
-                        *conn = before;
-                        return Next::More;
-                    }
-                }
-            };
-            match incoming {
-                Incoming::Request { correlation, request } if let Some(key) = key_of(&request) => {
-                    end += size;
-                    let identity = store.prepare(key.within(namespace));
-                    self.queue.push(Queued { correlation, request, identity, end });
-                }
-                _ if !self.queue.is_empty() => return Next::More,
-                alone => return Next::Alone(alone, size),
+        while !self.requests.is_full() && end < input.len() {
+            let Some((request, key, size)) = conn.peek(&input[end..]) else { return After::More };
+            end += size;
+            self.requests.push((request, end));
+            self.identities.push(store.prepare(key.within(namespace)));
+            if let Some(behind) = self.identities.len().checked_sub(PREFETCH_BEHIND + 1) {
+                store.prefetch(self.identities.get(behind));
             }
         }
-        Next::More
+        if self.identities.len() > 1 {
+            let behind = self.identities.len().saturating_sub(PREFETCH_BEHIND);
+            store.prefetch(&self.identities[behind..]);
+        }
+        if end < input.len() { After::More } else { After::Nothing }
     }
 
     pub(super) const fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-}
-
-/// The key of a request that is answered in a batch.
-const fn key_of<'a>(request: &Request<'a>) -> Option<ScopedKey<'a>> {
-    match request {
-        Request::Begin { key, .. }
-        | Request::Complete { key, .. }
-        | Request::Get { key, .. }
-        | Request::Renew { key, .. }
-        | Request::Abandon { key, .. } => Some(*key),
-        _ => None,
+        self.requests.is_empty()
     }
 }
 
@@ -121,34 +101,46 @@ pub(super) struct Desk<'s> {
 
 impl Desk<'_> {
     /// Answers what was gathered, in order, while there is room for replies. Gives the bytes of
-    /// input that are done with, and whether that is all.
-    pub(super) fn answer_all(&mut self, store: &Store, gathered: &Gathered<'_>) -> (usize, bool) {
-        if gathered.queue.len() > 1 {
-            store.prefetch(gathered.queue.iter().map(|queued| &queued.identity));
-        }
+    /// input that are done with.
+    pub(super) fn answer_all(
+        &mut self,
+        store: &Store,
+        gathered: &Gathered<'_>,
+    ) -> (usize, Answered) {
         // After all of them have arrived (S15).
         let batch = store.batch();
         let mut done = 0;
-        for queued in &gathered.queue {
+        for ((request, end), identity) in gathered.requests.iter().zip(&gathered.identities) {
             if self.out.unsent() >= self.unsent_bytes_max {
-                return (done, false);
+                return (done, Answered::WhileRoom);
             }
-            self.tally.request();
-            self.answer(&batch, queued);
-            done = queued.end;
+            if self.answer(&batch, request, identity).is_err() {
+                return (done, Answered::UntilFault);
+            }
+            done = *end;
         }
-        (done, true)
+        (done, Answered::All)
     }
 
-    fn answer(&mut self, batch: &Batch<'_>, queued: &Queued<'_>) {
-        let Queued { correlation, request, identity, .. } = queued;
-        let (correlation, opcode) = (*correlation, request.opcode());
+    /// # Errors
+    /// The request cannot be decoded, and was not answered.
+    #[inline]
+    fn answer(
+        &mut self,
+        batch: &Batch<'_>,
+        request: &Unread<'_>,
+        identity: &Prepared<'_>,
+    ) -> Result<(), DecodeError> {
+        let (correlation, opcode) = (request.correlation(), request.opcode());
         let replies = self.replies;
+        let request = request.decode()?;
+        self.tally.request();
         if !self.rights.contains(rights_for(opcode)) {
             replies.error(opcode.as_u8(), correlation, &denied(), self.out.encode_into());
-            return self.out.encoded(Position(0));
+            self.out.encoded(Position(0));
+            return Ok(());
         }
-        let answered = match request {
+        let answered = match &request {
             Request::Begin { begin, .. } => self.begin(batch, correlation, identity, begin),
             Request::Get { get, .. } => self.get(batch, correlation, identity, get),
             Request::Complete { complete, .. } => {
@@ -167,7 +159,7 @@ impl Desk<'_> {
                 let out = self.out.encode_into();
                 encoded(batch.renew(identity, renew), |it| replies.renew(correlation, it, out))
             }
-            _ => unreachable!("only what `key_of` names is gathered"),
+            _ => unreachable!("only requests on one identity are gathered"),
         };
         match answered {
             Ok(Some(position)) => self.out.encoded(position),
@@ -178,6 +170,7 @@ impl Desk<'_> {
                 self.out.encoded(Position(0));
             }
         }
+        Ok(())
     }
 
     /// `None` if the request waits now.

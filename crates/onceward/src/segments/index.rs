@@ -225,6 +225,15 @@ impl Index {
         self.buckets.prefetch(self.first_at(hash));
     }
 
+    /// A word of this hash's tag from its first bucket, for fetching what it names: it may be
+    /// another key's, or have left since, and an entry may be found elsewhere in the chain. So it is
+    /// not to be read by, and needs no pin.
+    #[inline]
+    pub(crate) fn peek(&self, hash: u64) -> Option<Word> {
+        let tag = tag_of(hash);
+        self.first(hash).slots.iter().find_map(|slot| Word::tagged(slot.load(Relaxed), tag))
+    }
+
     #[cfg(test)]
     pub(crate) fn bucket_count(&self) -> usize {
         self.buckets.len()

@@ -214,9 +214,9 @@ impl Storage for Segments {
         self.index.prefetch(id.hash);
     }
 
-    fn prefetch_entry(&self, _pin: &Pin<'_>, id: &Hashed<'_>) {
-        // Whatever the tag matches.
-        if let Found::Entry(word) = self.index.find(id.hash, |_| true) {
+    #[inline]
+    fn prefetch_entry(&self, id: &Hashed<'_>) {
+        if let Some(word) = self.index.peek(id.hash) {
             self.arena.fetch(word.location());
         }
     }

@@ -55,19 +55,17 @@ impl Store {
     #[inline]
     pub fn prepare<'a>(&self, identity: Identity<'a>) -> Prepared<'a> {
         let storage = &self.inner.engine.storage;
-        let id = storage.hashed(identity);
-        storage.prefetch_first(&id);
-        Prepared(id)
+        let prepared = Prepared(storage.hashed(identity));
+        storage.prefetch_first(&prepared.0);
+        prepared
     }
 
     /// Has the entries of identities fetched, if they are there, before operations on them: their
     /// cache misses overlap. Worth its cost for a store that is larger than the caches; some 16
     /// at a time are enough.
     pub fn prefetch<'p, 'a: 'p>(&self, identities: impl IntoIterator<Item = &'p Prepared<'a>>) {
-        let storage = &self.inner.engine.storage;
-        let pin = storage.pin();
         for Prepared(id) in identities {
-            storage.prefetch_entry(&pin, id);
+            self.inner.engine.storage.prefetch_entry(id);
         }
     }
 

@@ -185,8 +185,7 @@ impl Inner {
                 id
             })
             .collect();
-        let pin = storage.pin();
-        ids.iter().for_each(|id| storage.prefetch_entry(&pin, id));
+        ids.iter().for_each(|id| storage.prefetch_entry(id));
         ids
     }
 
