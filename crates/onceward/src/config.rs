@@ -65,6 +65,9 @@ pub struct StoreConfig {
     /// No fence is below this one. Default 1, at most [`FENCE_FLOOR_MAX`]; the wall clock raises
     /// it (S22).
     pub fence_floor: u64,
+    /// Which life of the store this is, for whoever asks. Default `None`: a new one with each start
+    /// (S22). With a journal, a number of its data directory's.
+    pub boot_epoch: Option<u64>,
     /// The key of the hash that finds entries: 16 bytes that strangers do not know, lest they choose
     /// what collides. Default `None`: random bytes. State it for runs that are to repeat.
     pub hash_key: Option<[u8; 16]>,
@@ -82,6 +85,7 @@ impl Default for StoreConfig {
             shards: 64,
             namespaces: BTreeMap::new(),
             fence_floor: 1,
+            boot_epoch: None,
             hash_key: None,
             durability: Durability::Memory,
         }

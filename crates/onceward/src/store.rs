@@ -96,9 +96,11 @@ impl Store {
         let counters = Arc::<Counters>::default();
         let namespaces = Arc::new(Namespaces::new(&config.namespaces));
         let storage = open_storage(&config, &budget, &counters, &namespaces, now)?;
-        // Without a data directory only the wall clock keeps fences growing (S22).
+        // Without a data directory only the wall clock keeps fences growing (S22). A journal's floor
+        // has it in already, and its ceiling lies where its own reading put it.
         let by_wall_clock = wall_ms.checked_mul(1 << 20).filter(|&fence| fence <= FENCE_FLOOR_MAX);
-        let first_fence = config.fence_floor.max(by_wall_clock.unwrap_or(1)).max(1);
+        let by_wall_clock = by_wall_clock.filter(|_| journal.is_none()).unwrap_or(1);
+        let first_fence = config.fence_floor.max(by_wall_clock).max(1);
         let engine = Engine {
             storage,
             limits: config.limits,
@@ -116,7 +118,7 @@ impl Store {
             clock,
             closed: AtomicBool::new(false),
             earlier,
-            boot_epoch: wall_ms,
+            boot_epoch: config.boot_epoch.unwrap_or(wall_ms),
             #[cfg(feature = "planted-bugs")]
             ticked_at: AtomicU64::new(now.as_millis()),
             to_arm: parking_lot::Mutex::default(),
