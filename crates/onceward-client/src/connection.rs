@@ -13,13 +13,13 @@
 //! No lock is held across an await, and no waker is called under one.
 
 mod state;
+mod terms;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll, Waker};
-use std::time::Duration;
 
 use onceward_core::Millis;
 use onceward_proto::{ClientConn, Request};
@@ -33,10 +33,11 @@ use crate::error::ClientError;
 use crate::figures::{Figure, Figures};
 use crate::output::Output;
 use crate::reply::Reply;
-use crate::span::after;
 
 pub(crate) use state::BUFFER_BYTES_KEPT;
 use state::{Posting, Sent, State, Writer};
+use terms::Due;
+pub(crate) use terms::Terms;
 
 /// The state shared by callers, reader, writer and sweeper.
 pub(crate) struct Connection {
@@ -60,19 +61,6 @@ pub(crate) struct Connection {
     /// Whose tasks serve it.
     home: runtime::Id,
     figures: Arc<Figures>,
-}
-
-/// When an operation has to be answered.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
-    /// Until when it may wait for another's end.
-    pub(crate) wait_until: Instant,
-    /// Beyond the wait, for this request.
-    pub(crate) request_timeout: Duration,
-    /// Of the whole operation, repeats included.
-    pub(crate) deadline: Instant,
-    /// Whether others are about to ask: then it is never alone.
-    pub(crate) in_batch: bool,
 }
 
 impl Connection {
@@ -125,77 +113,88 @@ impl Connection {
         state.tasks = tasks;
     }
 
-    /// Sends one request and waits for its reply, at `now`.
+    /// Sends one request and waits for its reply; `now`, where that has been looked up.
     ///
     /// `request` is given what is left of the wait. Dropping the future ends a wait at the server.
     pub(crate) async fn ask<'r>(
         &self,
-        mut now: Instant,
-        terms: &Terms,
+        mut now: Option<Instant>,
+        terms: &mut Terms,
         request: &impl Fn(Millis) -> Request<'r>,
     ) -> Result<Reply, ClientError> {
-        let Terms { wait_until, request_timeout, deadline, in_batch } = *terms;
+        let at_home = Handle::try_current().is_ok_and(|handle| handle.id() == self.home);
+        if now.is_none() && (terms.wait > Millis::ZERO || !at_home) {
+            now = Some(terms.started());
+        }
         // Whatever is rare is boxed, so that the future of the usual case stays small.
-        let waiting = if wait_until <= now {
+        let waiting = if now.is_none_or(|now| terms.wait_until() <= now) {
             None
         } else if let Ok(turn) = self.waiting.try_acquire() {
             Some(turn)
         } else {
             // If the wait ends in line, the request asks how things stand, without waiting.
-            let turn = Box::pin(timeout_at(wait_until, self.waiting.acquire())).await;
-            now = Instant::now();
+            let turn = Box::pin(timeout_at(terms.wait_until(), self.waiting.acquire())).await;
+            now = Some(Instant::now());
             turn.ok().and_then(Result::ok)
         };
         let waits = waiting.is_some();
-        let wait: Millis =
-            if waits { wait_until.saturating_duration_since(now).into() } else { Millis::ZERO };
-        let timeout = after(now + request_timeout, wait);
-        let answer_by = timeout.min(deadline);
-        let overdue = || self.overdue(now, answer_by, deadline < timeout);
+        let wait: Millis = match now {
+            Some(now) if waits => terms.wait_until().saturating_duration_since(now).into(),
+            _ => Millis::ZERO,
+        };
+        let mut due = now.map(|now| terms.due(now, wait));
         let in_flight = match self.in_flight.try_acquire() {
             Ok(turn) => turn,
             Err(TryAcquireError::Closed) => return Err(self.why_ended()),
             Err(TryAcquireError::NoPermits) => {
-                match Box::pin(timeout_at(answer_by, self.in_flight.acquire())).await {
+                let due = *due.get_or_insert_with(|| terms.due_from_start());
+                match Box::pin(timeout_at(due.answer_by, self.in_flight.acquire())).await {
                     Ok(Ok(turn)) => turn,
                     Ok(Err(_)) => return Err(self.why_ended()),
-                    Err(_) => return Err(overdue()),
+                    Err(_) => return Err(self.overdue(&due)),
                 }
             }
         };
         let request = request(wait);
-        let posting = Posting { request: &request, waits, answer_by, in_batch };
+        let Terms { request_timeout, in_batch, .. } = *terms;
+        let mut posting = Posting { request: &request, waits, due, request_timeout, in_batch };
         let sent = poll_fn(|context| Poll::Ready(self.send(&posting, context.waker()))).await?;
         let mut call = match sent {
             Some(call) => call,
-            None => match Box::pin(timeout_at(answer_by, self.send_later(&posting))).await {
-                Ok(sent) => sent?,
-                Err(_) => return Err(overdue()),
-            },
+            None => {
+                let due = *posting.due.get_or_insert_with(|| terms.due_from_start());
+                match Box::pin(timeout_at(due.answer_by, self.send_later(&posting))).await {
+                    Ok(sent) => sent?,
+                    Err(_) => return Err(self.overdue(&due)),
+                }
+            }
         };
+        let due = call.due;
+        terms.started.get_or_insert(due.asked);
         // From here on they are the request's, and given back with its reply.
         in_flight.forget();
         if let Some(waiting) = waiting {
             waiting.forget();
         }
-        let at_home = Handle::try_current().is_ok_and(|handle| handle.id() == self.home);
         let answer = if at_home {
             (&mut call).await
         } else {
             // The runtime that sweeps may stand still.
-            let answer = Box::pin(timeout_at(answer_by, &mut call)).await;
+            let answer = Box::pin(timeout_at(due.answer_by, &mut call)).await;
             answer.unwrap_or(Answer::Overdue)
         };
         match answer {
             Answer::Reply(Reply::Error(error)) => Err(error),
             Answer::Reply(reply) => Ok(reply),
             Answer::Ended => Err(self.why_ended()),
-            Answer::Overdue => Err(overdue()),
+            Answer::Overdue => Err(self.overdue(&due)),
         }
     }
 
-    /// None came to what was asked at `asked`.
-    fn overdue(&self, asked: Instant, answer_by: Instant, at_deadline: bool) -> ClientError {
+    /// None came in time.
+    #[cold]
+    fn overdue(&self, due: &Due) -> ClientError {
+        let Due { asked, answer_by, at_deadline } = *due;
         self.figures.add(Figure::Timeouts);
         if at_deadline {
             return ClientError::unavailable("no answer before the deadline");
@@ -219,7 +218,7 @@ impl Connection {
         if !matches!(sent, Ok(Some(_))) {
             self.figures.take(Figure::RequestsInFlight, 1);
         }
-        let Some(Sent { id, correlation, sooner, tells_writer, written }) = sent? else {
+        let Some(Sent { id, correlation, due, sooner, tells_writer, written }) = sent? else {
             return Ok(None);
         };
         if tells_writer {
@@ -232,7 +231,7 @@ impl Connection {
             self.figures.add(Figure::Writes);
         }
         self.figures.add(Figure::Requests);
-        Ok(Some(Call { connection: self, id, correlation, is_fresh: true, is_over: false }))
+        Ok(Some(Call { connection: self, id, correlation, due, is_fresh: true, is_over: false }))
     }
 
     async fn send_later(&self, posting: &Posting<'_>) -> Result<Call<'_>, ClientError> {
@@ -403,6 +402,7 @@ struct Call<'c> {
     connection: &'c Connection,
     id: CallId,
     correlation: u64,
+    due: Due,
     /// Just sent with the waker that polls it: no need to look.
     is_fresh: bool,
     /// The slot is no longer its own.
@@ -412,6 +412,7 @@ struct Call<'c> {
 impl Future for Call<'_> {
     type Output = Answer;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Answer> {
         if std::mem::take(&mut self.is_fresh) {
             return Poll::Pending;

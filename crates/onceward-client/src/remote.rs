@@ -14,7 +14,6 @@ use crate::error::ClientError;
 use crate::figures::{Figure, Figures};
 use crate::reply::Reply;
 use crate::retry::Backoff;
-use crate::span::after;
 #[cfg(feature = "test-util")]
 use crate::testing::StandIn;
 use crate::url::Address;
@@ -116,42 +115,38 @@ impl Remote {
         request: impl Fn(Millis) -> Request<'r>,
     ) -> Result<Reply, ClientError> {
         let Options { connect_timeout, request_timeout, .. } = self.options;
-        let mut now = Instant::now();
-        let wait_until = after(now, wait);
-        let terms = Terms {
-            wait_until,
-            request_timeout,
-            deadline: wait_until + connect_timeout + request_timeout,
-            in_batch: self.batches.load(Ordering::Relaxed) > 0,
-        };
+        let in_batch = self.batches.load(Ordering::Relaxed) > 0;
+        let mut terms = Terms { wait, connect_timeout, request_timeout, in_batch, started: None };
+        let mut now = None;
         let mut repeats = None;
         loop {
             let answer = match self.open_connection() {
-                Some(connection) => connection.ask(now, &terms, &request).await,
+                Some(connection) => connection.ask(now, &mut terms, &request).await,
                 // Boxed, as all that is rare, so that the future of the usual case stays small.
-                None => Box::pin(self.connect_and_ask(&terms, &request)).await,
+                None => Box::pin(self.connect_and_ask(&mut terms, &request)).await,
             };
             let Err(error @ ClientError::Unavailable { .. }) = answer else { return answer };
-            Box::pin(self.pause(error, terms.deadline, &mut repeats)).await?;
-            now = Instant::now();
+            Box::pin(self.pause(error, terms.deadline(), &mut repeats)).await?;
+            now = Some(Instant::now());
         }
     }
 
     async fn connect_and_ask<'r>(
         &self,
-        terms: &Terms,
+        terms: &mut Terms,
         request: &impl Fn(Millis) -> Request<'r>,
     ) -> Result<Reply, ClientError> {
+        let deadline = terms.deadline();
         let asking = async {
             #[cfg(feature = "test-util")]
             if let Some(stand_in) = &self.stand_in {
                 let namespace = Namespace::new(&self.namespace)?;
-                let Terms { wait_until, request_timeout, .. } = *terms;
+                let (wait_until, request_timeout) = (terms.wait_until(), terms.request_timeout);
                 return stand_in.ask(namespace, wait_until, request_timeout, request).await;
             }
-            self.connection().await?.ask(Instant::now(), terms, request).await
+            self.connection().await?.ask(Some(Instant::now()), terms, request).await
         };
-        timeout_at(terms.deadline, asking).await.unwrap_or_else(|_| {
+        timeout_at(deadline, asking).await.unwrap_or_else(|_| {
             self.figures.add(Figure::Timeouts);
             Err(ClientError::unavailable("no answer before the deadline"))
         })

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use onceward_core::{Body, Complete, NotKept, Resolve, Verdict};
 use onceward_proto::{ClientConn, Received, Request, SendError};
@@ -13,6 +14,8 @@ use crate::error::ClientError;
 use crate::output::Output;
 use crate::reply::{Reply, error_of};
 
+use super::terms::Due;
+
 /// Bytes waiting to be written from which on callers wait before they add to them.
 pub(super) const QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A buffer grown beyond this is given back once it is empty.
@@ -23,6 +26,9 @@ pub(super) struct State {
     /// Whole frames, but for what the socket has already taken of the first.
     pub(super) out: Vec<u8>,
     pub(super) writer: Writer,
+    /// When the request was sent for which the writer was told last, until one that it is to write
+    /// is given up.
+    told_at: Option<Instant>,
     /// `None` once the connection has ended.
     pub(super) output: Option<Arc<Output>>,
     /// By slot of the request, see [`ClientConn::slot`]; what is answered is left as it was.
@@ -58,7 +64,9 @@ pub(super) struct Pending {
 pub(super) struct Posting<'p> {
     pub(super) request: &'p Request<'p>,
     pub(super) waits: bool,
-    pub(super) answer_by: Instant,
+    /// `None` where nobody has looked at the clock: then it counts from when it is sent.
+    pub(super) due: Option<Due>,
+    pub(super) request_timeout: Duration,
     pub(super) in_batch: bool,
 }
 
@@ -66,6 +74,7 @@ pub(super) struct Posting<'p> {
 pub(super) struct Sent {
     pub(super) id: CallId,
     pub(super) correlation: u64,
+    pub(super) due: Due,
     /// The sweeper has to look sooner than it would.
     pub(super) sooner: bool,
     pub(super) tells_writer: bool,
@@ -79,6 +88,7 @@ impl State {
             conn,
             out: Vec::new(),
             writer: Writer::Idle,
+            told_at: None,
             output: Some(output),
             pending: Vec::new(),
             calls: Calls::default(),
@@ -102,7 +112,8 @@ impl State {
         }
         let is_alone = !posting.in_batch && self.is_quiet();
         let correlation = self.encode(posting.request)?;
-        let id = self.calls.enter(waker, posting.answer_by);
+        let due = posting.due.unwrap_or_else(|| self.due(posting.request_timeout));
+        let id = self.calls.enter(waker, due.answer_by);
         let pending = Pending { caller: Some(id), waits: posting.waits };
         let slot = ClientConn::slot(correlation);
         match self.pending.get_mut(slot) {
@@ -112,13 +123,26 @@ impl State {
                 self.pending.push(pending);
             }
         }
-        let sooner = self.sweep_at.is_none_or(|at| posting.answer_by < at);
+        let sooner = self.sweep_at.is_none_or(|at| due.answer_by < at);
         if sooner {
-            self.sweep_at = Some(posting.answer_by);
+            self.sweep_at = Some(due.answer_by);
         }
         let written = is_alone && self.write_at_once();
         let tells_writer = self.tell_writer();
-        Ok(Some(Sent { id, correlation, sooner, tells_writer, written }))
+        if tells_writer {
+            self.told_at = Some(due.asked);
+        }
+        Ok(Some(Sent { id, correlation, due, sooner, tells_writer, written }))
+    }
+
+    /// Of a request sent now without a wait. Those that the writer takes together count from the
+    /// first of them: it was told then and comes after the tasks that were ready, so they ask in
+    /// the same turn. Were the writer kept from its turn, the first would be overdue as they are.
+    #[inline]
+    fn due(&self, request_timeout: Duration) -> Due {
+        let told_at = self.told_at.filter(|_| self.writer == Writer::Told);
+        let asked = told_at.unwrap_or_else(Instant::now);
+        Due { asked, answer_by: asked + request_timeout, at_deadline: false }
     }
 
     fn is_quiet(&self) -> bool {
@@ -154,6 +178,7 @@ impl State {
         if self.ended.is_some() {
             return false;
         }
+        self.told_at = None;
         let pending = &mut self.pending[ClientConn::slot(correlation)];
         pending.caller = None;
         if pending.waits {

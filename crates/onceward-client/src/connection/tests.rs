@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::Waker;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::poll;
@@ -144,14 +145,13 @@ fn reply(replies: ReplyEncoder, asked: &Asked, out: &mut Vec<u8>) {
 }
 
 fn terms(wait: Duration, request_timeout: Duration) -> Terms {
-    let wait_until = Instant::now() + wait;
-    let deadline = wait_until + 2 * request_timeout;
-    Terms { wait_until, request_timeout, deadline, in_batch: false }
+    let (wait, connect_timeout) = (wait.into(), request_timeout);
+    Terms { wait, connect_timeout, request_timeout, in_batch: false, started: None }
 }
 
 async fn ping(connection: &Connection, timeout: Duration) -> Result<(), ClientError> {
     let ping = |_| Request::Ping { echo: 0 };
-    let reply = connection.ask(Instant::now(), &terms(Duration::ZERO, timeout), &ping).await?;
+    let reply = connection.ask(None, &mut terms(Duration::ZERO, timeout), &ping).await?;
     assert!(matches!(reply, Reply::Pong { .. }));
     Ok(())
 }
@@ -159,7 +159,7 @@ async fn ping(connection: &Connection, timeout: Duration) -> Result<(), ClientEr
 async fn get(connection: &Connection, wait: Duration) -> Result<(), ClientError> {
     let key = ScopedKey::new(b"t", b"k").unwrap();
     let get = |wait| Request::Get { key, get: Get { wait } };
-    let reply = connection.ask(Instant::now(), &terms(wait, LATE), &get).await?;
+    let reply = connection.ask(None, &mut terms(wait, LATE), &get).await?;
     assert!(matches!(reply, Reply::Get(GetOutcome::Absent)));
     Ok(())
 }
@@ -175,7 +175,7 @@ async fn complete(
     let token = Token { fence: Fence::new(1).unwrap(), attempt_id };
     let complete = Complete { token, result: ResultRef::of(0, &body), fingerprint: None };
     let request = |_| Request::Complete { key, complete };
-    let reply = connection.ask(Instant::now(), &terms(Duration::ZERO, timeout), &request).await?;
+    let reply = connection.ask(None, &mut terms(Duration::ZERO, timeout), &request).await?;
     assert!(matches!(reply, Reply::Complete(_)));
     Ok(())
 }
@@ -205,6 +205,37 @@ impl Connection {
 }
 
 const NOTHING: (usize, usize, usize, usize, u64) = (0, 0, 0, 0, 0);
+
+#[test]
+fn requests_of_one_write_count_from_the_first_of_them() {
+    runtime().block_on(async {
+        let (connection, _peer) = pair(16).await;
+        let ping = Request::Ping { echo: 0 };
+        let posting = Posting {
+            request: &ping,
+            waits: false,
+            due: None,
+            request_timeout: LATE,
+            in_batch: false,
+        };
+        let send = || {
+            let before = Instant::now();
+            while Instant::now() == before {}
+            connection.send(&posting, Waker::noop()).unwrap().unwrap()
+        };
+        // The first is alone and writes itself, the second tells the writer.
+        let (first, second, third) = (send(), send(), send());
+        assert!(first.due.asked < second.due.asked);
+        assert_eq!(second.due.asked, third.due.asked);
+        assert_eq!(third.due.answer_by, third.due.asked + LATE);
+        yield_now().await;
+        let fourth = send();
+        assert!(third.due.asked < fourth.due.asked, "that write is over");
+        let given_up = fourth.due.asked;
+        drop(fourth);
+        assert!(given_up < send().due.asked, "nobody counts from one that is given up");
+    });
+}
 
 #[test]
 fn a_call_alone_is_written_before_it_waits() {
