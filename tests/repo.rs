@@ -29,6 +29,18 @@ const EDGES: &[(&str, &[&str])] = &[
         "onceward-bench-rivals",
         &["onceward-core", "onceward-proto", "onceward-client", "onceward-bench"],
     ),
+    // Drives the daemon's binary through the client; the words of answers are the core's, its random
+    // numbers and the naive model the testkit's. The simulation runs journal and protocol itself.
+    (
+        "onceward-rig",
+        &[
+            "onceward-core",
+            "onceward-journal",
+            "onceward-proto",
+            "onceward-client",
+            "onceward-testkit",
+        ],
+    ),
     (
         "onceward-cli",
         &[

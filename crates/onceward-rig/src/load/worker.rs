@@ -1,0 +1,174 @@
+//! One caller: draws a key and something to ask about it, again and again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use onceward_client::Client;
+use onceward_testkit::SplitMix64;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::call::{Asked, Call, Owner, Print, digest_of_bytes, digest_of_result};
+use crate::load::caller::{Question, ask};
+use crate::load::kind::{Kind, checkpoint_of, other_print, result_of, usual_print};
+use crate::load::notebook::Page;
+use crate::load::{Pace, Shared};
+
+/// After a call without an answer, so that callers of a dead daemon do not spin.
+const PAUSE: Duration = Duration::from_millis(2);
+
+pub(crate) struct Worker {
+    random: SplitMix64,
+    client: Client,
+    shared: Arc<Shared>,
+}
+
+impl Worker {
+    pub(crate) fn new(seed: u64, number: u32, client: Client, shared: Arc<Shared>) -> Self {
+        let random = SplitMix64::new(seed ^ u64::from(number) << 32);
+        Self { random, client, shared }
+    }
+
+    pub(crate) async fn work(mut self, pace: Pace) {
+        let first = self.random.within(0..pace.period.as_micros() as u64 + 1);
+        let mut next = Instant::now() + Duration::from_micros(first);
+        while !self.shared.stops() {
+            sleep_until(next).await;
+            next = (next + pace.period).max(Instant::now());
+            let draw = self.random.next_u64();
+            let opened = self.shared.notebook().open(draw);
+            let Some((key, page)) = opened else { continue };
+            let question = self.question(key, &page);
+            if !self.ask(key, question).await {
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Asks again what got no answer (S3), looks at the key, and sometimes goes on with it.
+    pub(crate) async fn look_back(mut self, keys: Vec<u32>) {
+        for key in keys {
+            let page = self.shared.notebook().look_back(key);
+            for asked in &page.unknown {
+                if self.random.chance(70) {
+                    self.ask(key, again(key, asked.clone())).await;
+                }
+            }
+            self.ask(key, Question::of(Asked::Get)).await;
+            let again = self.random.within(0..10);
+            if again < 5 {
+                let question = self.begin(key, &page);
+                self.ask(key, question).await;
+            }
+            if again < 3 {
+                let question = self.question(key, &page);
+                self.ask(key, question).await;
+            }
+        }
+    }
+
+    async fn ask(&self, key: u32, question: Question) -> bool {
+        let call = ask(&self.client, key, question).await;
+        self.note(call)
+    }
+
+    fn note(&self, call: Call) -> bool {
+        let answered = call.told.is_some();
+        self.shared.notebook().write(&call);
+        self.shared.record(call);
+        answered
+    }
+
+    fn question(&mut self, key: u32, page: &Page) -> Question {
+        let Some(owner) = self.owner(page) else { return self.begin(key, page) };
+        let kind = Kind::of(key);
+        match self.random.within(0..100) {
+            0..36 => self.begin(key, page),
+            36..64 => self.complete(key, owner),
+            64..72 => {
+                let lease = match self.random.within(0..4) {
+                    0 => kind.lease * 2,
+                    _ => kind.lease,
+                };
+                Question::of(Asked::Renew { owner, lease, print: self.named(key, 50) })
+            }
+            72..79 => {
+                let ordinal = page.ordinal + self.random.within(0..3) as u32;
+                let bytes = checkpoint_of(owner.attempt, ordinal.max(1));
+                let digest = digest_of_bytes(&bytes);
+                let asked = Asked::Checkpoint { owner, ordinal: ordinal.max(1), bytes: digest };
+                Question { bytes, ..Question::of(asked) }
+            }
+            79..85 => Question::of(Asked::Abandon { owner, in_doubt: self.random.chance(30) }),
+            85..94 => Question::of(Asked::Get),
+            94..97 => self.resolve(key, page, owner),
+            _ => Question::of(Asked::Forget { fence: page.shown_fence.unwrap_or(owner.fence) }),
+        }
+    }
+
+    /// The latest owner, seldom an older one.
+    fn owner(&mut self, page: &Page) -> Option<Owner> {
+        if self.random.chance(12) {
+            return self.random.pick(&page.owners).copied();
+        }
+        page.owners.last().copied()
+    }
+
+    fn begin(&mut self, key: u32, page: &Page) -> Question {
+        let kind = Kind::of(key);
+        let repeated = self.random.chance(18).then(|| page.attempts.last().copied()).flatten();
+        let attempt = repeated.unwrap_or_else(|| self.shared.notebook().new_attempt());
+        let print = match self.random.within(0..100) {
+            0..4 => Print::Digest(other_print(key)),
+            4..30 if kind.later => Print::Digest(usual_print(key)),
+            _ => kind.print(key),
+        };
+        let Kind { lease, retention, in_doubt, .. } = kind;
+        let asked = Asked::Begin { attempt, print, lease, retention, in_doubt };
+        let wait = if self.random.chance(10) { 40 } else { 0 };
+        Question { wait: Duration::from_millis(wait), ..Question::of(asked) }
+    }
+
+    fn complete(&mut self, key: u32, owner: Owner) -> Question {
+        let variant = u8::from(self.random.chance(8));
+        let (status, bytes) = result_of(key, owner.attempt, variant);
+        let result = digest_of_result(status, &[], &bytes);
+        let print = self.named(key, if Kind::of(key).later { 80 } else { 20 });
+        let asked = Asked::Complete { owner, result, print };
+        Question { status, bytes, ..Question::of(asked) }
+    }
+
+    fn resolve(&mut self, key: u32, page: &Page, owner: Owner) -> Question {
+        let (fence, doubt) = page.doubt.unwrap_or((owner.fence, 1));
+        if self.random.chance(50) {
+            return Question::of(Asked::Resolve { fence, doubt, result: None, print: None });
+        }
+        let (status, bytes) = result_of(key, u128::from(fence), 2);
+        let result = Some(digest_of_result(status, &[], &bytes));
+        let print = self.named(key, 70);
+        let asked = Asked::Resolve { fence, doubt, result, print };
+        Question { status, bytes, ..Question::of(asked) }
+    }
+
+    fn named(&mut self, key: u32, percent: u64) -> Option<u64> {
+        self.random.chance(percent).then(|| usual_print(key))
+    }
+}
+
+/// The same question once more, to the byte.
+fn again(key: u32, asked: Asked) -> Question {
+    let variants = |seed: u128, wanted: u64| {
+        (0..3)
+            .map(|variant| result_of(key, seed, variant))
+            .find(|(status, bytes)| digest_of_result(*status, &[], bytes) == wanted)
+    };
+    let (status, bytes) = match asked {
+        Asked::Complete { owner, result, .. } => variants(owner.attempt, result),
+        Asked::Resolve { fence, result: Some(result), .. } => variants(u128::from(fence), result),
+        Asked::Checkpoint { owner, ordinal, .. } => {
+            Some((0, checkpoint_of(owner.attempt, ordinal)))
+        }
+        _ => None,
+    }
+    .unwrap_or_default();
+    Question { status, bytes, ..Question::of(asked) }
+}

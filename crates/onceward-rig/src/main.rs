@@ -1,0 +1,135 @@
+//! The command `onceward-rig`.
+
+mod arguments;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser as _;
+use onceward_rig::interrupt;
+use onceward_rig::run::{Report, Setting, perform};
+
+use arguments::Arguments;
+
+/// A promise was broken.
+const BROKEN: u8 = 1;
+/// The rig could not work here: arguments, rights, tools.
+const UNABLE: u8 = 2;
+/// Nothing was broken, but not all was done: too little time, or interrupted.
+const UNFINISHED: u8 = 3;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Err(error) = interrupt::listen() {
+        return unable(&format!("listening for signals: {error}"));
+    }
+    if let Err(missing) = arguments.check() {
+        return unable(&missing);
+    }
+    let scratch = match arguments.scratch_folder() {
+        Ok(scratch) => scratch,
+        Err(error) => return unable(&format!("making a scratch folder: {error}")),
+    };
+    let seed = arguments.seed();
+    eprintln!("seed {seed} (again with --seed {seed})");
+    let setting = Setting {
+        daemon: arguments.daemon.clone(),
+        scratch: scratch.path().to_owned(),
+        seed,
+        levels: arguments.levels(),
+        lanes: arguments.lanes,
+        deadline: Instant::now() + arguments.budget,
+        without_data_dir: arguments.no_data_dir,
+    };
+    let mut reports = Vec::new();
+    for (run, times) in arguments.runs() {
+        let report = perform(run, times, &setting, progress);
+        tell(&report);
+        let over = !report.violations.is_empty() || !report.errors.is_empty();
+        reports.push(report);
+        if over || interrupt::interrupted() {
+            break;
+        }
+    }
+    drop(scratch);
+    if arguments.json {
+        let summary = serde_json::json!({ "seed": seed, "runs": reports });
+        println!("{summary}");
+    }
+    verdict(&reports, arguments.runs().len(), arguments.rate_min)
+}
+
+/// One line that is written over on a terminal, and now and then a line elsewhere.
+fn progress(line: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = if stderr.is_terminal() {
+        write!(stderr, "\r\x1b[K{line}")
+    } else {
+        writeln!(stderr, "{line}")
+    };
+}
+
+fn tell(report: &Report) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+    eprintln!(
+        "{}: {} of {} in {:.1} s; {} lives, {} calls ({} unanswered, {} keys unjudged), {:.0} answers/s under load; {} violations",
+        report.run,
+        report.times,
+        report.wanted,
+        report.seconds,
+        report.judged.lives,
+        report.judged.calls,
+        report.judged.unanswered,
+        report.judged.unjudged,
+        report.answered_per_second,
+        report.violations.len()
+    );
+    if !report.events.is_empty() {
+        let events: Vec<_> =
+            report.events.iter().map(|(event, times)| format!("{event} {times}")).collect();
+        eprintln!("  {}", events.join(", "));
+    }
+    for violation in &report.violations {
+        eprintln!("VIOLATION {violation}");
+    }
+    for error in &report.errors {
+        eprintln!("ERROR {error}");
+    }
+}
+
+fn verdict(reports: &[Report], runs: usize, rate_min: u32) -> ExitCode {
+    if reports.iter().any(|report| !report.violations.is_empty()) {
+        return ExitCode::from(BROKEN);
+    }
+    if reports.iter().any(|report| !report.errors.is_empty()) {
+        return ExitCode::from(UNABLE);
+    }
+    let mut finished = reports.len() == runs;
+    for report in reports {
+        let name = &report.run;
+        if report.times < report.wanted {
+            eprintln!("{name}: done {} of {} times", report.times, report.wanted);
+            finished = false;
+        }
+        if report.judged.unjudged > 0 {
+            eprintln!("{name}: {} keys have too many orders to judge", report.judged.unjudged);
+            finished = false;
+        }
+        if report.answered_per_second < f64::from(rate_min) {
+            eprintln!(
+                "{name}: {:.0} answers/s, which is below --rate-min {rate_min}",
+                report.answered_per_second
+            );
+            finished = false;
+        }
+    }
+    if finished { ExitCode::SUCCESS } else { ExitCode::from(UNFINISHED) }
+}
+
+fn unable(why: &str) -> ExitCode {
+    eprintln!("onceward-rig: {why}");
+    ExitCode::from(UNABLE)
+}
