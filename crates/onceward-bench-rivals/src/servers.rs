@@ -10,6 +10,8 @@
 pub mod bars;
 mod command;
 pub mod dialects;
+pub mod durability;
+mod durable_bars;
 pub mod echo;
 pub mod figures;
 pub mod launch;

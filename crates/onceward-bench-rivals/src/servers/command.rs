@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use onceward_bench::engine::{Fault, cores};
 use onceward_bench::load::Mix;
 
+use super::durability::Durability;
 use super::echo::Echo;
 use super::launch::{LAUNCH, Launch};
 use super::mode::Mode;
@@ -78,6 +79,9 @@ struct RivalsArgs {
     /// Requests in flight on each connection; more than 1 only with more than one connection
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,16")]
     pipeline: Vec<usize>,
+    /// What acknowledged means: in memory, synced each second, or synced; several with commas
+    #[arg(long, value_name = "LEVEL", value_delimiter = ',', default_value = "memory")]
+    durability: Vec<Durability>,
     /// Threads of our server
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1")]
     server_threads: Vec<usize>,
@@ -153,6 +157,7 @@ impl MemoryArgs {
             mixes: vec![Mix::First],
             points: vec![(50, 16)],
             server_threads: vec![1],
+            durabilities: vec![Durability::Memory],
             keys: self.keys,
             replay_rounds: 1,
             exact_index: true,
@@ -187,6 +192,7 @@ impl RivalsArgs {
             mixes: self.mix.clone(),
             points: points.collect(),
             server_threads: self.server_threads.clone(),
+            durabilities: self.durability.clone(),
             keys: self.keys,
             replay_rounds: if self.quick { 1 } else { self.replay_rounds },
             exact_index: false,
@@ -211,6 +217,7 @@ impl RivalsArgs {
             mixes: vec![Mix::First, Mix::Replay, Mix::Mixed, Mix::Conflict, Mix::Mismatch],
             points: vec![(1, 1), (3, 8)],
             server_threads: vec![1, 2],
+            durabilities: self.durability.clone(),
             keys: 500,
             replay_rounds: 2,
             exact_index: false,

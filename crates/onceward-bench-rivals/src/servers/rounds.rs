@@ -11,6 +11,8 @@ use onceward_bench::load::record::{Document, Machine, Run, SCHEMA, Series, Targe
 use onceward_bench::load::{Address, Bound, KEY_BYTES, Mix, Plan, ServerProcess};
 
 use super::bars::bars;
+use super::durability::Durability;
+use super::durable_bars::durable_bars;
 use super::mode::Mode;
 use super::process::{Server, Transport};
 use super::program::Given;
@@ -36,6 +38,8 @@ pub struct Scope {
     pub points: Vec<Point>,
     /// Threads of our server; everybody else has one.
     pub server_threads: Vec<usize>,
+    /// What of it is to outlive the machine's end; each for those who have it.
+    pub durabilities: Vec<Durability>,
     /// Keys, each stored once.
     pub keys: u64,
     /// How often each stored key is asked for.
@@ -105,6 +109,7 @@ pub fn run(scope: &Scope, progress: &ProgressBar) -> Result<Document, Fault> {
         }
     }
     document.bars = bars(&document);
+    document.bars.extend(durable_bars(&document));
     Ok(document)
 }
 
@@ -120,17 +125,20 @@ fn groups(scope: &Scope) -> Vec<Group> {
     groups
 }
 
-/// Targets of a group, each with its threads.
-fn subjects(scope: &Scope, group: &Group) -> Vec<(TargetName, usize)> {
-    let able = scope.targets.iter().filter(|target| target.can(group.mix));
-    able.flat_map(|target| {
+/// Targets of a group, each with its threads and what it promises.
+fn subjects(scope: &Scope, group: &Group) -> Vec<(TargetName, usize, Durability)> {
+    let mut subjects = Vec::new();
+    for &target in scope.targets.iter().filter(|target| target.can(group.mix)) {
         let threads = match target {
             TargetName::Onceward => &scope.server_threads[..],
             _ => &[1],
         };
-        threads.iter().map(|threads| (*target, *threads))
-    })
-    .collect()
+        let had = |durability: &&Durability| durability.is_had_by(target.program());
+        for &durability in scope.durabilities.iter().filter(had) {
+            subjects.extend(threads.iter().map(|&threads| (target, threads, durability)));
+        }
+    }
+    subjects
 }
 
 fn run_group(
@@ -145,11 +153,14 @@ fn run_group(
         for turn in 0..subjects.len() {
             // Nobody is always the one who comes first, or after the same other one.
             let at = (turn + round) % subjects.len();
-            let (target, threads) = subjects[at];
+            let (target, threads, durability) = subjects[at];
             let (mode, mix) = (group.mode.name(), group.mix.name());
             let (connections, pipeline) = group.point;
-            progress.set_message(format!("{mode} {connections} × {pipeline} {mix}: {target}"));
-            let measured = Subject { scope, group, target, threads, round };
+            progress.set_message(format!(
+                "{mode} {connections} × {pipeline} {mix}: {target}{}",
+                durability.suffix(target.program())
+            ));
+            let measured = Subject { scope, group, target, threads, durability, round };
             measured.run_near(&mut series[at]).map_err(|fault| {
                 format!("{target}, {mix}, {connections} connections × {pipeline}: {fault}")
             })?;
@@ -170,6 +181,7 @@ struct Subject<'a> {
     group: &'a Group,
     target: TargetName,
     threads: usize,
+    durability: Durability,
     round: usize,
 }
 
@@ -199,7 +211,7 @@ impl Subject<'_> {
     }
 
     fn run_once(&self, series: &mut Series) -> Result<Run, Fault> {
-        let Self { scope, group, target, threads, round } = *self;
+        let Self { scope, group, target, threads, durability, round } = *self;
         let cores = group.mode.cores()?;
         let plan = self.plan(&cores.generator)?;
         let needs = Needs {
@@ -207,12 +219,13 @@ impl Subject<'_> {
             entries: scope.keys + scope.warm_up,
             entry_bytes: (KEY_BYTES + scope.value_bytes) as u64,
             exact: scope.exact_index,
+            durability,
         };
         let server =
             Server::start(target.program(), &scope.given, scope.transport, &needs, &cores.server)?;
         if series.runs.is_empty() {
             series.load = plan.load(group.mode.name(), Some(threads));
-            series.target = describe(target, &server)?;
+            series.target = describe(target, durability, &server)?;
         }
         make_memory_ready(usize::try_from(needs.entries * (needs.entry_bytes + READY_BEYOND))?)?;
         let before = cores
@@ -258,13 +271,13 @@ fn make_memory_ready(bytes: usize) -> Result<(), Fault> {
     Ok(())
 }
 
-fn describe(target: TargetName, server: &Server) -> Result<Target, Fault> {
+fn describe(target: TargetName, durability: Durability, server: &Server) -> Result<Target, Fault> {
     let address = match server.address() {
         Address::Tcp(_) => "tcp, loopback".to_owned(),
         Address::Unix(_) => "unix socket".to_owned(),
     };
     Ok(Target {
-        name: target.name().to_owned(),
+        name: format!("{target}{}", durability.suffix(target.program())),
         address,
         version: server.version()?,
         settings: server.settings().stated.clone(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use onceward_bench::load::Address;
 
+use super::durability::Durability;
 use super::program::Program;
 
 /// Our daemon's own default of `--memory`, which it gets where that is enough.
@@ -29,6 +30,8 @@ pub struct Needs {
     pub entry_bytes: u64,
     /// Whether our index is to be sized for exactly these entries, for bytes per entry.
     pub exact: bool,
+    /// What is to outlive the machine's end.
+    pub durability: Durability,
 }
 
 /// One server's command line.
@@ -53,7 +56,7 @@ impl Settings {
         let mut settings = Self { words: vec![path.into()], stated: BTreeMap::new() };
         match program {
             Program::Echo => settings.echo(address),
-            Program::Onceward => settings.onceward(address, needs),
+            Program::Onceward => settings.onceward(address, folder, needs),
             Program::Redis | Program::Valkey => settings.redis(address, folder, needs),
             Program::Memcached => settings.memcached(address, needs),
         }
@@ -80,7 +83,7 @@ impl Settings {
         self.stated.insert("threads".to_owned(), "1".to_owned());
     }
 
-    fn onceward(&mut self, address: &Address, needs: &Needs) {
+    fn onceward(&mut self, address: &Address, folder: &Path, needs: &Needs) {
         self.add(&["serve", "--config", ""]);
         match address {
             Address::Tcp(address) => self.add(&["--listen", address]),
@@ -93,6 +96,16 @@ impl Settings {
             self.state("--max-entries", needs.entries);
         } else {
             self.state("--memory", MEMORY_BYTES_DEFAULT);
+        }
+        let level = match needs.durability {
+            Durability::Memory => return,
+            Durability::Interval => "interval",
+            Durability::Always => "always",
+        };
+        self.words.extend(["--data-dir".into(), folder.join("data").into()]);
+        self.state("--durability", level);
+        if needs.durability == Durability::Interval {
+            self.state("--interval", "1s");
         }
     }
 
@@ -110,7 +123,17 @@ impl Settings {
         self.words.extend(["--dir".into(), folder.into()]);
         self.add(&["--daemonize", "no", "--loglevel", "warning"]);
         self.state("--save", "");
-        self.state("--appendonly", "no");
+        let fsync = match needs.durability {
+            Durability::Memory => None,
+            Durability::Interval => Some("everysec"),
+            Durability::Always => Some("always"),
+        };
+        self.state("--appendonly", if fsync.is_some() { "yes" } else { "no" });
+        if let Some(fsync) = fsync {
+            self.state("--appendfsync", fsync);
+            // A rewrite in the middle of a run would be measured with it.
+            self.state("--auto-aof-rewrite-percentage", 0);
+        }
         self.state("--io-threads", needs.threads);
         self.state("--maxmemory", 0);
         self.state("--maxclients", CONNECTIONS_MAX);
@@ -146,8 +169,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_persists_and_nothing_is_evicted() {
-        let needs = Needs { threads: 2, entries: 100_000, entry_bytes: 548, exact: false };
+    fn nothing_is_evicted_and_what_persists_is_stated() {
+        let durability = Durability::Memory;
+        let needs =
+            Needs { threads: 2, entries: 100_000, entry_bytes: 548, exact: false, durability };
         let tcp = Address::Tcp("127.0.0.1:7001".to_owned());
         let unix = Address::Unix("/folder/socket".into());
         for (program, address, want) in [
@@ -171,6 +196,17 @@ mod tests {
         let memcached = line(Program::Memcached, &tcp, &needs);
         assert!(memcached.contains("-l 127.0.0.1 -p 7001 -U 0"), "{memcached}");
         assert!(memcached.ends_with("-t 2 -m 16384 -c 4096"), "{memcached}");
+        let interval = Needs { durability: Durability::Interval, ..needs };
+        let onceward = line(Program::Onceward, &tcp, &interval);
+        assert!(
+            onceward.ends_with("--data-dir /folder/data --durability interval --interval 1s"),
+            "{onceward}"
+        );
+        let redis = line(Program::Redis, &tcp, &interval);
+        assert!(redis.contains("--appendonly yes --appendfsync everysec"), "{redis}");
+        let always = Needs { durability: Durability::Always, ..needs };
+        assert!(line(Program::Onceward, &tcp, &always).ends_with("--durability always"));
+        assert!(line(Program::Valkey, &tcp, &always).contains("--appendfsync always"));
         let many = Needs { entries: 5_000_000, ..needs };
         let onceward = line(Program::Onceward, &tcp, &many);
         assert!(onceward.ends_with("--memory 4425000000 --max-entries 5000000"), "{onceward}");
