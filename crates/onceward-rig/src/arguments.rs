@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use onceward_rig::image;
 use onceward_rig::oracle::Level;
 use onceward_rig::run::RunName;
 use tempfile::TempDir;
@@ -38,8 +39,8 @@ pub(crate) struct Arguments {
     /// Daemons side by side, each with a directory or an image of its own
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) lanes: u32,
-    /// Directories and images are made in here [default: /dev/shm if there is one, else the
-    /// system's folder for temporary files]
+    /// Data directories and images are made in here [default: the system's folder for temporary
+    /// files, and /dev/shm, if there is one, for images]
     #[arg(long, value_name = "FOLDER")]
     scratch: Option<PathBuf>,
     /// Fewer answers per second of load than this prove nothing
@@ -51,7 +52,7 @@ pub(crate) struct Arguments {
     /// Print a summary as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,
-    /// What to do, and how often: kill, loop, or all [default: all]
+    /// What to do, and how often: kill, loop, power, or all [default: all]
     #[arg(value_name = "RUN[:TIMES]", value_parser = run)]
     runs: Vec<Wanted>,
 }
@@ -119,15 +120,47 @@ impl Arguments {
         if !self.daemon.is_file() {
             return Err(format!("--daemon: there is no file {}", self.daemon.display()));
         }
+        let needing: Vec<_> = self
+            .runs()
+            .iter()
+            .filter(|(run, _)| run.needs_root())
+            .map(|(run, _)| run.name())
+            .collect();
+        if needing.is_empty() {
+            return Ok(());
+        }
+        let needing = needing.join(", ");
+        if !nix::unistd::geteuid().is_root() {
+            return Err(format!(
+                "{needing} mount images and need root: run as root, or name other runs"
+            ));
+        }
+        if !PathBuf::from("/dev/loop-control").exists() {
+            return Err(format!("{needing} need loop devices: there is no /dev/loop-control"));
+        }
+        let missing: Vec<_> =
+            image::TOOLS.iter().filter(|tool| which::which(tool).is_err()).collect();
+        if !missing.is_empty() {
+            return Err(format!(
+                "{needing} need commands that are missing: {missing:?} (packages mount, e2fsprogs, xfsprogs)"
+            ));
+        }
         Ok(())
     }
 
+    /// One for data directories, and one for images, which are faster in memory. A data directory is
+    /// not: there the files that a daemon lays out in advance would take memory at once.
+    ///
     /// # Errors
     /// If no folder can be made there.
-    pub(crate) fn scratch_folder(&self) -> std::io::Result<TempDir> {
+    pub(crate) fn scratch_folders(&self) -> std::io::Result<(TempDir, TempDir)> {
         let memory = PathBuf::from("/dev/shm");
-        let default = if memory.is_dir() { memory } else { std::env::temp_dir() };
-        let within = self.scratch.as_ref().unwrap_or(&default);
-        tempfile::Builder::new().prefix("onceward-rig-").tempdir_in(within)
+        let temporary = std::env::temp_dir();
+        let images = if memory.is_dir() { memory } else { temporary.clone() };
+        let within = |default| {
+            let within = self.scratch.as_ref().unwrap_or(default);
+            tempfile::Builder::new().prefix("onceward-rig-").tempdir_in(within)
+        };
+        Ok((within(&temporary)?, within(&images)?))
     }
 }

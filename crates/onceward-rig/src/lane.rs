@@ -128,16 +128,17 @@ impl Lane {
         Ok(())
     }
 
-    /// Starts a process and kills it that much later, wherever it is by then.
+    /// Starts a process, waits that long, does `last`, and kills it, wherever it is by then.
     ///
     /// # Errors
     /// If there is no such program.
-    pub fn stillborn(&mut self, after: Duration) -> Result<(), Broken> {
+    pub fn stillborn(&mut self, after: Duration, last: impl FnOnce()) -> Result<(), Broken> {
         self.starts += 1;
         let starting = self.launch.spawn().map_err(|error| {
             vec![Violation::new(Promise::Available, format!("starting the daemon: {error}"))]
         })?;
         std::thread::sleep(after);
+        last();
         let death = starting.kill();
         self.oracle.life_ended(Vec::new(), death)?;
         self.oracle.life_begins(Ending::Crashed, Moment::now());

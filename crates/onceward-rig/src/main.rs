@@ -27,8 +27,8 @@ fn main() -> ExitCode {
     if let Err(missing) = arguments.check() {
         return unable(&missing);
     }
-    let scratch = match arguments.scratch_folder() {
-        Ok(scratch) => scratch,
+    let (scratch, images) = match arguments.scratch_folders() {
+        Ok(folders) => folders,
         Err(error) => return unable(&format!("making a scratch folder: {error}")),
     };
     let seed = arguments.seed();
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
     let setting = Setting {
         daemon: arguments.daemon.clone(),
         scratch: scratch.path().to_owned(),
+        images: images.path().to_owned(),
         seed,
         levels: arguments.levels(),
         lanes: arguments.lanes,
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
             break;
         }
     }
-    drop(scratch);
+    drop((scratch, images));
     if arguments.json {
         let summary = serde_json::json!({ "seed": seed, "runs": reports });
         println!("{summary}");

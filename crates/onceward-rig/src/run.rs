@@ -1,25 +1,32 @@
 //! Named runs: what is done to daemons, how often, on how many lanes side by side.
 
-pub mod kill;
+mod kill;
+mod power;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::image::{FileSystem, Image};
 use crate::interrupt::interrupted;
 use crate::lane::{Done, Lane};
 use crate::oracle::{Judged, Level, Violation};
+
+/// Size of an image: room for the files that a daemon lays out in advance. Sparse.
+const IMAGE_BYTES: u64 = 3 << 30;
 
 /// What all runs share.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// The program under test.
     pub daemon: PathBuf,
-    /// Where directories and images are made; removed at the end.
+    /// Where data directories are made; removed at the end.
     pub scratch: PathBuf,
+    /// Where images are made; removed at the end.
+    pub images: PathBuf,
     /// Everything random is drawn from this.
     pub seed: u64,
     /// Taken in turn by the lanes.
@@ -40,11 +47,13 @@ pub enum RunName {
     Kill,
     /// One daemon after another is killed as it starts.
     Loop,
+    /// The power of their disks is cut.
+    Power,
 }
 
 impl RunName {
     /// All of them, in the order in which `all` takes them.
-    pub const ALL: &[Self] = &[Self::Kill, Self::Loop];
+    pub const ALL: &[Self] = &[Self::Kill, Self::Loop, Self::Power];
 
     /// The word used on the command line.
     #[must_use]
@@ -52,6 +61,7 @@ impl RunName {
         match self {
             Self::Kill => "kill",
             Self::Loop => "loop",
+            Self::Power => "power",
         }
     }
 
@@ -61,6 +71,7 @@ impl RunName {
         match self {
             Self::Kill => 150,
             Self::Loop => 200,
+            Self::Power => 100,
         }
     }
 
@@ -69,6 +80,7 @@ impl RunName {
     pub const fn needs_root(self) -> bool {
         match self {
             Self::Kill | Self::Loop => false,
+            Self::Power => true,
         }
     }
 }
@@ -102,7 +114,7 @@ pub struct Report {
 
 /// The turns of a run, which its lanes take one at a time.
 #[derive(Debug)]
-pub struct Turns {
+pub(crate) struct Turns {
     wanted: u64,
     taken: AtomicU64,
     done: AtomicU64,
@@ -117,7 +129,7 @@ impl Turns {
     }
 
     /// The number of the next turn; `None` if there is none, or no time for it.
-    pub fn take(&self) -> Option<u64> {
+    pub(crate) fn take(&self) -> Option<u64> {
         let over =
             interrupted() || self.halted.load(Ordering::Relaxed) || Instant::now() >= self.deadline;
         if over {
@@ -128,7 +140,7 @@ impl Turns {
     }
 
     /// One turn was done and judged.
-    pub fn count(&self) {
+    pub(crate) fn count(&self) {
         self.done.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -139,29 +151,109 @@ impl Turns {
 
 /// What one lane of a run reports.
 #[derive(Debug, Default)]
-pub struct LaneReport {
-    /// Of its daemon and oracle.
-    pub done: Done,
-    /// What happened, by word.
-    pub events: BTreeMap<String, u64>,
-    /// Broken promises.
-    pub violations: Vec<Violation>,
-    /// What kept the rig from working.
-    pub error: Option<String>,
+pub(crate) struct LaneReport {
+    done: Done,
+    events: BTreeMap<String, u64>,
+    violations: Vec<Violation>,
+    error: Option<String>,
 }
 
 impl LaneReport {
     /// Counts something that was done, or how it went.
-    pub fn note(&mut self, event: impl Into<String>) {
+    pub(crate) fn note(&mut self, event: impl Into<String>) {
         *self.events.entry(event.into()).or_default() += 1;
     }
 
-    fn of(lane: &Lane, went: Result<(), Vec<Violation>>) -> Self {
-        let mut violations = went.err().unwrap_or_default();
-        for violation in &mut violations {
-            violation.what = format!("at {}: {}", lane.launch.level.name(), violation.what);
+    fn end(mut self, lane: &Lane, went: Result<(), Broken>) -> Self {
+        self.done = lane.done();
+        match went {
+            Ok(()) => {}
+            Err(Broken::Promises(violations)) => {
+                self.violations = violations;
+                for violation in &mut self.violations {
+                    violation.what = format!("at {}: {}", lane.launch.level.name(), violation.what);
+                }
+            }
+            Err(Broken::Rig(error)) => self.error = Some(error),
         }
-        Self { done: lane.done(), violations, ..Self::default() }
+        self
+    }
+}
+
+/// Why a lane stops early.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The daemon broke promises.
+    Promises(Vec<Violation>),
+    /// The rig could not go on.
+    Rig(String),
+}
+
+impl From<Vec<Violation>> for Broken {
+    fn from(violations: Vec<Violation>) -> Self {
+        Self::Promises(violations)
+    }
+}
+
+impl From<Violation> for Broken {
+    fn from(violation: Violation) -> Self {
+        Self::Promises(vec![violation])
+    }
+}
+
+impl From<String> for Broken {
+    fn from(error: String) -> Self {
+        Self::Rig(error)
+    }
+}
+
+/// A lane over a plain folder.
+fn on_folder(
+    run: RunName,
+    setting: &Setting,
+    number: u32,
+    work: impl FnOnce(&mut Lane, &mut LaneReport) -> Result<(), Broken>,
+) -> LaneReport {
+    let mut report = LaneReport::default();
+    let made = setting
+        .folder(run, number, &setting.scratch)
+        .and_then(|folder| setting.lane(run, number, &folder))
+        .map_err(|error| format!("making a folder for {}: {error}", run.name()));
+    match made {
+        Ok(mut lane) => {
+            let went = work(&mut lane, &mut report);
+            report.end(&lane, went)
+        }
+        Err(error) => LaneReport { error: Some(error), ..report },
+    }
+}
+
+/// A lane over an image of its own.
+fn on_image(
+    run: RunName,
+    setting: &Setting,
+    number: u32,
+    file_system: FileSystem,
+    work: impl FnOnce(&mut Lane, &mut Image, &mut LaneReport) -> Result<(), Broken>,
+) -> LaneReport {
+    let mut report = LaneReport::default();
+    let made = setting
+        .folder(run, number, &setting.images)
+        .map_err(|error| format!("making a folder for {}: {error}", run.name()))
+        .and_then(|folder| Image::new(&folder, file_system, IMAGE_BYTES))
+        .and_then(|image| {
+            let lane = setting.lane(run, number, image.path());
+            let lane = lane.map_err(|error| format!("{}: {error}", image.path().display()))?;
+            Ok((image, lane))
+        });
+    match made {
+        Ok((mut image, mut lane)) => {
+            let went = work(&mut lane, &mut image, &mut report);
+            let report = report.end(&lane, went);
+            drop(lane); // Its daemon, which may have files open, before the image.
+            report
+        }
+        Err(error) => LaneReport { error: Some(error), ..report },
     }
 }
 
@@ -178,6 +270,7 @@ pub fn perform(run: RunName, wanted: u64, setting: &Setting, tell: impl Fn(&str)
                     let report = match run {
                         RunName::Kill => kill::kill(setting, number, turns),
                         RunName::Loop => kill::crash_loop(setting, number, turns),
+                        RunName::Power => power::power(setting, number, turns),
                     };
                     if !report.violations.is_empty() || report.error.is_some() {
                         turns.halted.store(true, Ordering::Relaxed);
@@ -246,8 +339,8 @@ impl Setting {
     ///
     /// # Errors
     /// If it cannot be made.
-    pub fn folder(&self, run: RunName, number: u32) -> std::io::Result<PathBuf> {
-        let folder = self.scratch.join(format!("{}-{number}", run.name()));
+    fn folder(&self, run: RunName, number: u32, within: &Path) -> std::io::Result<PathBuf> {
+        let folder = within.join(format!("{}-{number}", run.name()));
         std::fs::create_dir_all(&folder)?;
         Ok(folder)
     }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::lane::Lane;
 use crate::oracle::{Promise, Violation};
-use crate::run::{LaneReport, RunName, Setting, Turns};
+use crate::run::{Broken, LaneReport, RunName, Setting, Turns, on_folder};
 
 /// Restarts in one crash loop between two lives under load.
 const LOOP_LENGTH: u64 = 50;
 
 /// Kills a daemon under load again and again.
 pub(super) fn kill(setting: &Setting, number: u32, turns: &Turns) -> LaneReport {
-    on_lane(RunName::Kill, setting, number, |lane| {
+    on_folder(RunName::Kill, setting, number, |lane, _| {
         let mut first = true;
         while turns.take().is_some() {
             lane.begin_life()?;
@@ -21,23 +21,23 @@ pub(super) fn kill(setting: &Setting, number: u32, turns: &Turns) -> LaneReport 
             lane.kill()?;
             turns.count();
         }
-        lane.last_look()
+        lane.last_look().map_err(Broken::from)
     })
 }
 
 /// Kills a daemon as it starts, many times between two lives under load.
 pub(super) fn crash_loop(setting: &Setting, number: u32, turns: &Turns) -> LaneReport {
-    on_lane(RunName::Loop, setting, number, |lane| {
+    on_folder(RunName::Loop, setting, number, |lane, _| {
         loop {
             lane.begin_life()?;
             lives_on(lane, Duration::from_millis(300))?;
             lane.kill()?;
             for _ in 0..LOOP_LENGTH {
                 if turns.take().is_none() {
-                    return lane.last_look();
+                    return lane.last_look().map_err(Broken::from);
                 }
                 let after = Duration::from_micros(lane.random.within(0..60_000));
-                lane.stillborn(after)?;
+                lane.stillborn(after, || ())?;
                 turns.count();
             }
         }
@@ -54,23 +54,4 @@ pub(super) fn lives_on(lane: &mut Lane, time: Duration) -> Result<(), Vec<Violat
     let mut broken = lane.kill().err().unwrap_or_default();
     broken.push(Violation::new(Promise::Available, format!("the daemon ended by itself:\n{log}")));
     Err(broken)
-}
-
-fn on_lane(
-    run: RunName,
-    setting: &Setting,
-    number: u32,
-    work: impl FnOnce(&mut Lane) -> Result<(), Vec<Violation>>,
-) -> LaneReport {
-    let lane = setting.folder(run, number).and_then(|folder| setting.lane(run, number, &folder));
-    match lane {
-        Ok(mut lane) => {
-            let went = work(&mut lane);
-            LaneReport::of(&lane, went)
-        }
-        Err(error) => {
-            let error = Some(format!("making a folder for {}: {error}", run.name()));
-            LaneReport { error, ..LaneReport::default() }
-        }
-    }
 }

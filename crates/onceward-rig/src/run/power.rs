@@ -1,0 +1,90 @@
+//! Power cuts: the disk takes nothing more at a random moment, the daemon is killed, the disk is
+//! mounted again.
+
+use std::time::Duration;
+
+use crate::image::{FileSystem, Image};
+use crate::lane::Lane;
+use crate::run::kill::lives_on;
+use crate::run::{Broken, LaneReport, RunName, Setting, Turns, on_image};
+
+/// What stands around a cut.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    /// Under load.
+    Loaded,
+    /// Under load long enough for files to be rotated.
+    Rotating,
+    /// While the next process recovers from a kill.
+    Recovering,
+    /// Right after the daemon was killed.
+    Dead,
+    /// Right after the daemon stopped by itself: it had synced all.
+    Stopped,
+}
+
+impl Cut {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Loaded => "cut under load",
+            Self::Rotating => "cut about rotation",
+            Self::Recovering => "cut in recovery",
+            Self::Dead => "cut after a kill",
+            Self::Stopped => "cut after a stop",
+        }
+    }
+}
+
+pub(super) fn power(setting: &Setting, number: u32, turns: &Turns) -> LaneReport {
+    let file_system = if number.is_multiple_of(2) { FileSystem::Ext4 } else { FileSystem::Xfs };
+    on_image(RunName::Power, setting, number, file_system, |lane, image, report| {
+        while turns.take().is_some() {
+            let cut = match lane.random.within(0..10) {
+                0..4 => Cut::Loaded,
+                4..6 => Cut::Rotating,
+                6..8 => Cut::Recovering,
+                8 => Cut::Dead,
+                _ => Cut::Stopped,
+            };
+            report.note(cut.name());
+            report.note(file_system.name());
+            one_cut(lane, image, cut)?;
+            turns.count();
+        }
+        lane.last_look().map_err(Broken::from)
+    })
+}
+
+fn one_cut(lane: &mut Lane, image: &mut Image, cut: Cut) -> Result<(), Broken> {
+    lane.begin_life()?;
+    let time = match cut {
+        Cut::Rotating => lane.random.within(500..900),
+        Cut::Loaded | Cut::Recovering | Cut::Dead | Cut::Stopped => lane.random.within(1..350),
+    };
+    lives_on(lane, Duration::from_millis(time))?;
+    match cut {
+        Cut::Loaded | Cut::Rotating => {
+            image.cut_power()?;
+            // Callers go on for a while: nothing that rests on the disk may be acknowledged.
+            let after = lane.random.within(0..40);
+            std::thread::sleep(Duration::from_millis(after));
+            lane.kill()?;
+        }
+        Cut::Recovering => {
+            lane.kill()?;
+            let after = Duration::from_micros(lane.random.within(0..40_000));
+            let mut cut = Ok(());
+            lane.stillborn(after, || cut = image.cut_power())?;
+            cut?;
+        }
+        Cut::Dead => {
+            lane.kill()?;
+            image.cut_power()?;
+        }
+        Cut::Stopped => {
+            lane.stop()?;
+            image.cut_power()?;
+        }
+    }
+    Ok(image.remount()?)
+}
