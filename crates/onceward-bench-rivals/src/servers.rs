@@ -19,6 +19,7 @@ pub mod mode;
 pub mod output;
 pub mod process;
 pub mod program;
+pub mod recovery;
 pub mod rounds;
 pub mod settings;
 pub mod target;

@@ -17,6 +17,7 @@ use super::mode::Mode;
 use super::output::OutputArgs;
 use super::process::Transport;
 use super::program::Given;
+use super::recovery::{self, RecoveryScope};
 use super::rounds::{self, Scope};
 use super::target::TargetName;
 use crate::client_cost;
@@ -39,6 +40,8 @@ enum Part {
     Rivals(Box<RivalsArgs>),
     /// Bytes per key: each server filled with many
     Memory(Box<MemoryArgs>),
+    /// How long each takes to have again what it stored, after a restart
+    Recovery(RecoveryArgs),
     /// Processor time of a call in our client, beside redis-rs
     Client(client_cost::Options),
     /// The floor as a server: moves bytes and does nothing else
@@ -149,6 +152,32 @@ struct MemoryArgs {
     given: Given,
 }
 
+#[derive(Args, Debug)]
+struct RecoveryArgs {
+    /// Targets; several with commas
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "onceward,redis,valkey"
+    )]
+    targets: Vec<TargetName>,
+    /// Keys
+    #[arg(long, value_name = "N", default_value = "5M", value_parser = count)]
+    keys: u64,
+    /// Bytes of each value
+    #[arg(long, value_name = "BYTES", default_value_t = 512)]
+    value_bytes: usize,
+    /// Starts of each
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    starts: usize,
+    /// Prints one JSON document instead of lines
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    given: Given,
+}
+
 impl MemoryArgs {
     fn scope(&self) -> Scope {
         Scope {
@@ -239,6 +268,7 @@ pub fn main() -> ExitCode {
     let done = match Command::parse().part {
         Part::Rivals(arguments) => rivals(&arguments),
         Part::Memory(arguments) => memory(&arguments),
+        Part::Recovery(arguments) => recovery(&arguments),
         Part::Client(options) => client_cost::run(&options).map(|report| {
             print!("{report}");
             ExitCode::SUCCESS
@@ -276,11 +306,34 @@ fn memory(arguments: &MemoryArgs) -> Result<ExitCode, Fault> {
     report(&arguments.scope(), &arguments.output)
 }
 
-fn report(scope: &Scope, output: &OutputArgs) -> Result<ExitCode, Fault> {
-    let before = output.before()?;
+fn recovery(arguments: &RecoveryArgs) -> Result<ExitCode, Fault> {
+    let scope = RecoveryScope {
+        targets: arguments.targets.clone(),
+        keys: arguments.keys,
+        value_bytes: arguments.value_bytes,
+        starts: arguments.starts,
+        given: arguments.given.clone(),
+    };
+    let progress = progress()?;
+    let found = recovery::run(&scope, &progress)?;
+    progress.finish_and_clear();
+    if arguments.json {
+        println!("{}", serde_json::to_string(&found)?);
+    } else {
+        print!("{}", recovery::text(&found));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn progress() -> Result<ProgressBar, Fault> {
     let style =
         ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} of {duration}  {msg}")?;
-    let progress = ProgressBar::new(0).with_style(style);
+    Ok(ProgressBar::new(0).with_style(style))
+}
+
+fn report(scope: &Scope, output: &OutputArgs) -> Result<ExitCode, Fault> {
+    let before = output.before()?;
+    let progress = progress()?;
     let document = rounds::run(scope, &progress)?;
     progress.finish_and_clear();
     output.show(&document, before.as_ref())

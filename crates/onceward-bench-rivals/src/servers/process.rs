@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use onceward_bench::engine::Fault;
 use onceward_bench::load::{Address, Socket};
 use tempfile::TempDir;
@@ -22,6 +24,8 @@ const START_PATIENCE: Duration = Duration::from_secs(20);
 /// Between two attempts to connect: whoever starts does not tell when it listens.
 const ATTEMPT_EVERY: Duration = Duration::from_millis(5);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+/// For writing down, or reading back, all that it stored.
+const SAVE_PATIENCE: Duration = Duration::from_secs(300);
 /// Somebody else may take the port between our look and the server's.
 const STARTS_MAX: usize = 3;
 
@@ -102,6 +106,60 @@ impl Server {
         }
     }
 
+    /// Stops it so that it keeps what it stored, starts it again on the same folder, and says how long
+    /// that took from the start to the first answer that is not "loading".
+    ///
+    /// # Errors
+    /// It does not stop, or not answer, in time; says what it wrote.
+    pub fn restart(&mut self, cores: &[usize]) -> Result<Duration, Fault> {
+        if matches!(self.program, Program::Redis | Program::Valkey) {
+            self.ask_for(b"SAVE\r\n", "", SAVE_PATIENCE)?;
+        }
+        kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGTERM)?;
+        let asked = Instant::now();
+        while self.process.try_wait()?.is_none() {
+            if asked.elapsed() > SAVE_PATIENCE {
+                return Err(format!("{} does not stop", self.program).into());
+            }
+            thread::sleep(ATTEMPT_EVERY);
+        }
+        let log = File::create(self.folder.path().join("log"))?;
+        let started = Instant::now();
+        self.process = Launch::command(&self.settings.words, cores)?
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        loop {
+            if let Some(status) = self.process.try_wait()? {
+                let log = last_lines(&self.folder.path().join("log"));
+                return Err(format!("{} ended at once, {status}: {log}", self.program).into());
+            }
+            if self.answers() {
+                return Ok(started.elapsed());
+            }
+            if started.elapsed() > SAVE_PATIENCE {
+                let log = last_lines(&self.folder.path().join("log"));
+                return Err(format!("{} does not come back: {log}", self.program).into());
+            }
+            thread::sleep(ATTEMPT_EVERY);
+        }
+    }
+
+    /// Whether it has all that it stored, and serves it.
+    fn answers(&self) -> bool {
+        match self.program {
+            Program::Redis | Program::Valkey => self
+                .ask(b"PING\r\n", "")
+                .is_ok_and(|lines| lines.iter().any(|line| line == "+PONG")),
+            // It listens once it is ready.
+            Program::Echo | Program::Onceward | Program::Memcached => {
+                Socket::connect(&self.address).is_ok()
+            }
+        }
+    }
+
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> &Address {
@@ -144,16 +202,25 @@ impl Server {
 
     /// Lines of the answer to a command in plain text, up to one that begins with `last`.
     fn ask(&self, question: &[u8], last: &str) -> Result<Vec<String>, Fault> {
+        self.ask_for(question, last, ANSWER_PATIENCE)
+    }
+
+    fn ask_for(
+        &self,
+        question: &[u8],
+        last: &str,
+        patience: Duration,
+    ) -> Result<Vec<String>, Fault> {
         let mut reader: Box<dyn std::io::BufRead> = match &self.address {
             Address::Tcp(address) => {
                 let mut stream = TcpStream::connect(address)?;
-                stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
+                stream.set_read_timeout(Some(patience))?;
                 stream.write_all(question)?;
                 Box::new(BufReader::new(stream))
             }
             Address::Unix(path) => {
                 let mut stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
+                stream.set_read_timeout(Some(patience))?;
                 stream.write_all(question)?;
                 Box::new(BufReader::new(stream))
             }
