@@ -56,7 +56,7 @@ mod begin;
 mod operate;
 mod owner;
 
-pub use begin::{BeginDecision, Grant, begin};
+pub use begin::{BeginDecision, CompletedView, Grant, begin, begin_completed};
 pub use operate::{Finding, ResolveDecision, forget, get, resolve};
 pub use owner::{
     Acceptance, CheckpointDecision, CheckpointPermit, CompleteDecision, abandon, checkpoint,

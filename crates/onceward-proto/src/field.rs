@@ -174,12 +174,16 @@ const BODY_DECLINED: u8 = 2;
 const BODY_CAPACITY: u8 = 3;
 
 pub(crate) fn encode_kept(not_kept: Option<NotKept>, frame: &mut FrameWriter<'_>) {
-    frame.u8(match not_kept {
+    frame.u8(kept_code(not_kept));
+}
+
+pub(crate) const fn kept_code(not_kept: Option<NotKept>) -> u8 {
+    match not_kept {
         None => BODY_KEPT,
         Some(NotKept::TooLarge) => BODY_TOO_LARGE,
         Some(NotKept::Declined) => BODY_DECLINED,
         Some(NotKept::Capacity) => BODY_CAPACITY,
-    });
+    }
 }
 
 fn kept_from(byte: u8) -> Option<Option<NotKept>> {
@@ -219,7 +223,8 @@ pub(crate) fn encode_result_sizes<B: AsRef<[u8]>>(
     result: &StoredResult<B>,
     frame: &mut FrameWriter<'_>,
 ) {
-    frame.size32(result.metadata.as_ref().len()).size32(kept_bytes(result).len());
+    let ResultSizes { metadata, body } = ResultSizes::of(result);
+    frame.size32(metadata).size32(body);
 }
 
 pub(crate) fn encode_result_bytes<B: AsRef<[u8]>>(
@@ -279,6 +284,11 @@ impl ResultHead {
 }
 
 impl ResultSizes {
+    #[inline]
+    pub(crate) fn of<B: AsRef<[u8]>>(result: &StoredResult<B>) -> Self {
+        Self { metadata: result.metadata.as_ref().len(), body: kept_bytes(result).len() }
+    }
+
     pub(crate) fn decode(body: &mut Cursor<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             metadata: body.u32_size("metadata length")?,

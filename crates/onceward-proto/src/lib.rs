@@ -54,6 +54,7 @@ mod cursor;
 mod error;
 mod error_reply;
 mod field;
+mod fixed;
 pub mod frame;
 mod hello;
 mod opcode;

@@ -10,8 +10,9 @@ use crate::cursor::Cursor;
 use crate::error::Malformed;
 use crate::field::{
     ResultHead, ResultSizes, decode_millis, decode_refusal, decode_token, encode_refusal,
-    encode_result_bytes, encode_result_head, encode_result_sizes, encode_token,
+    encode_result_bytes, kept_code,
 };
+use crate::fixed::Fixed;
 use crate::frame::FrameWriter;
 use crate::reply::{bare, decode_since, encode_code};
 
@@ -25,21 +26,22 @@ const TAG_FENCE: u8 = 1;
 pub(crate) fn encode_begin<B: AsRef<[u8]>>(outcome: &BeginOutcome<B>, frame: &mut FrameWriter<'_>) {
     match outcome {
         BeginOutcome::Acquired(acquired) => {
-            encode_code(OutcomeCode::Acquired, frame);
-            encode_token(&acquired.token, frame);
-            frame
-                .u32(acquired.attempt_number)
-                .u64(acquired.lease_left.get())
-                .u64(acquired.retention_left.get());
+            let mut fixed = Fixed::<45>::of(OutcomeCode::Acquired);
+            fixed.put(&acquired.token.fence.get().to_le_bytes());
+            fixed.put(acquired.token.attempt_id.as_bytes());
+            fixed.put(&acquired.attempt_number.to_le_bytes());
+            fixed.put(&acquired.lease_left.get().to_le_bytes());
+            fixed.put(&acquired.retention_left.get().to_le_bytes());
+            frame.bytes(fixed.whole());
             if let Some(held) = &acquired.checkpoint {
                 let bytes = held.bytes.as_ref();
                 frame.u8(TAG_CHECKPOINT).size32(4 + bytes.len()).u32(held.ordinal).bytes(bytes);
             }
         }
         BeginOutcome::Replay(replay) => {
-            encode_code(OutcomeCode::Replay, frame);
             let Replay { result, age, attempt_number, retention_left } = replay;
-            encode_stored(result, *age, *attempt_number, *retention_left, frame);
+            let code = OutcomeCode::Replay;
+            encode_stored(code, result, *age, *attempt_number, *retention_left, frame);
         }
         BeginOutcome::InProgress { retry_after, age, attempt_number } => {
             encode_code(OutcomeCode::InProgress, frame);
@@ -123,16 +125,25 @@ fn decode_acquired(mut body: Cursor<'_>) -> Result<Acquired<&[u8]>, Malformed> {
 }
 
 /// A stored result as BEGIN's replay and GET's completed share it.
+#[inline]
 fn encode_stored<B: AsRef<[u8]>>(
+    code: OutcomeCode,
     result: &StoredResult<B>,
     age: Millis,
     attempt_number: u32,
     retention_left: Millis,
     frame: &mut FrameWriter<'_>,
 ) {
-    frame.u32(attempt_number).u64(age.get()).u64(retention_left.get());
-    encode_result_head(result, frame);
-    encode_result_sizes(result, frame);
+    let ResultSizes { metadata, body } = ResultSizes::of(result);
+    let mut fixed = Fixed::<32>::of(code);
+    fixed.put(&attempt_number.to_le_bytes());
+    fixed.put(&age.get().to_le_bytes());
+    fixed.put(&retention_left.get().to_le_bytes());
+    fixed.put(&result.status.to_le_bytes());
+    fixed.put(&[kept_code(result.not_kept())]);
+    fixed.put(&(metadata as u32).to_le_bytes());
+    fixed.put(&(body as u32).to_le_bytes());
+    frame.bytes(fixed.whole());
     encode_result_bytes(result, frame);
 }
 
@@ -180,9 +191,9 @@ pub(crate) fn encode_get<B: AsRef<[u8]>>(outcome: &GetOutcome<B>, frame: &mut Fr
             encode_fence(*fence, frame);
         }
         GetOutcome::Completed(completed) => {
-            encode_code(OutcomeCode::Completed, frame);
             let Completed { result, age, attempt_number, retention_left, fence } = completed;
-            encode_stored(result, *age, *attempt_number, *retention_left, frame);
+            let code = OutcomeCode::Completed;
+            encode_stored(code, result, *age, *attempt_number, *retention_left, frame);
             encode_fence(*fence, frame);
         }
         GetOutcome::Expired { since } => {

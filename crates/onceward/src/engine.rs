@@ -31,6 +31,7 @@ use crate::facts::Halted;
 use crate::journaled::Journaled;
 use crate::namespaces::Namespaces;
 use crate::storage::{Access, Change, Charge, Chosen, Hashed, Held, Loaded, Storage, Uncommitted};
+pub(crate) use begin::Look;
 use room::Shortage;
 
 pub(crate) struct Engine<S = Chosen> {

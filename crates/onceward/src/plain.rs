@@ -79,6 +79,7 @@ impl Plain {
 impl Storage for Plain {
     type Pin<'a> = NoPin;
     type Bytes = Bytes;
+    type Found = ();
 
     fn pin(&self) -> NoPin {
         NoPin
@@ -88,10 +89,13 @@ impl Storage for Plain {
         Hashed::new(&self.hash_key, &self.around.namespaces, identity)
     }
 
-    fn load(
+    fn find(&self, _: &NoPin, _: &Hashed<'_>) {}
+
+    fn load_found(
         &self,
         _: &NoPin,
         id: &Hashed<'_>,
+        (): (),
         attempt: Option<AttemptId>,
         now: Timestamp,
     ) -> Loaded<Bytes> {

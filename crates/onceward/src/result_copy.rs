@@ -49,6 +49,12 @@ impl ResultCopy {
         Self { status, metadata_size, body, buffer, size }
     }
 
+    /// Bytes of the body.
+    #[inline]
+    fn body_size(&self) -> usize {
+        self.size - self.metadata_size
+    }
+
     #[inline]
     pub(crate) fn as_result(&self) -> ResultRef<'_> {
         let (metadata, body) = self.buffer[..self.size].split_at(self.metadata_size);
@@ -93,14 +99,21 @@ impl std::fmt::Debug for ResultBody {
 impl ResultBody {
     /// The body of what is held, if there is one of at least `from` bytes.
     pub(crate) fn of(held: Held, from: usize) -> Option<Self> {
-        let copy = match held {
-            Held::Copy(copy) => BodyOf::Copy(copy),
+        match held {
+            Held::Copy(copy) => Self::of_copy(copy, from),
             #[cfg(any(plain, test))]
-            Held::Result(payload) => BodyOf::Shared(payload),
-            Held::Nothing | Held::Checkpoint(_) => return None,
-        };
-        let body = Self { copy };
-        (body.as_ref().len() >= from).then_some(body)
+            Held::Result(payload) => {
+                let body = Self { copy: BodyOf::Shared(payload) };
+                (body.as_ref().len() >= from).then_some(body)
+            }
+            Held::Nothing | Held::Checkpoint(_) => None,
+        }
+    }
+
+    /// The body of a copy, if it has one of at least `from` bytes.
+    #[inline]
+    pub(crate) fn of_copy(copy: ResultCopy, from: usize) -> Option<Self> {
+        (copy.body_size() >= from).then(|| Self { copy: BodyOf::Copy(copy) })
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use onceward_core::lifecycle::View;
+use onceward_core::lifecycle::{CompletedView, View};
 use onceward_core::{
     AttemptId, Body, Fingerprint, Identity, Metadata, ResultRef, Stats, Timestamp,
 };
@@ -258,6 +258,8 @@ pub(crate) trait Storage: Send + Sync {
         Self: 'a;
     /// Names the bytes of one version while its pin is held.
     type Bytes;
+    /// What a look found, before any of it is read; of use while its pin is held.
+    type Found: Copy;
 
     /// Keeps what is seen from being reused.
     fn pin(&self) -> Self::Pin<'_>;
@@ -274,14 +276,46 @@ pub(crate) trait Storage: Send + Sync {
     /// Fills in the figures that only the storage knows. Takes no lock.
     fn fill(&self, _stats: &mut Stats, _now: Timestamp) {}
 
-    /// Looks, and asks whether `attempt` has ended, at one instant.
+    /// Looks.
+    fn find(&self, pin: &Self::Pin<'_>, id: &Hashed<'_>) -> Self::Found;
+
+    /// What was found, and whether `attempt` has ended, at one instant.
+    fn load_found(
+        &self,
+        pin: &Self::Pin<'_>,
+        id: &Hashed<'_>,
+        found: Self::Found,
+        attempt: Option<AttemptId>,
+        now: Timestamp,
+    ) -> Loaded<Self::Bytes>;
+
+    /// [`Storage::find`], then [`Storage::load_found`].
+    #[inline(always)]
     fn load(
         &self,
         pin: &Self::Pin<'_>,
         id: &Hashed<'_>,
         attempt: Option<AttemptId>,
         now: Timestamp,
-    ) -> Loaded<Self::Bytes>;
+    ) -> Loaded<Self::Bytes> {
+        self.load_found(pin, id, self.find(pin, id), attempt, now)
+    }
+
+    /// Where a completed entry was found: has it judged by what a begin needs of it and by whether
+    /// `attempt` has ended, and copies its result out if there is a verdict. `None` otherwise, or if
+    /// this storage does not tell completed entries apart so soon: then it is for
+    /// [`Storage::load_found`] to say what there is.
+    fn replay<R>(
+        &self,
+        _pin: &Self::Pin<'_>,
+        _id: &Hashed<'_>,
+        _found: Self::Found,
+        _attempt: AttemptId,
+        _now: Timestamp,
+        _judge: impl FnOnce(&CompletedView, bool) -> Option<R>,
+    ) -> Option<(R, ResultCopy)> {
+        None
+    }
 
     /// The bytes of a version: its result, or its checkpoint. `None` if the checkpoint is gone,
     /// and so is the version: look again.

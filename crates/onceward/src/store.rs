@@ -11,22 +11,26 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use onceward_core::{Begin, BeginOutcome, Clock, GetOutcome, IdentityBuf, Limits, Timestamp};
+use onceward_core::{
+    Begin, BeginOutcome, Clock, GetOutcome, IdentityBuf, Limits, Replay, Timestamp,
+};
 
-use crate::answer::{Answer, StoreError, with_bytes};
+use crate::answer::{Answer, StoreError};
 use crate::budget::Budget;
 use crate::clock::wall_clock_ms;
 use crate::config::{FENCE_FLOOR_MAX, StartError, StoreConfig};
 use crate::counters::Counters;
 use crate::deadline::EarlierDeadline;
-use crate::engine::{Acted, Effect, Engine, Judged, Withheld};
+use crate::engine::{Acted, Effect, Engine, Judged, Look, Withheld};
 use crate::facts::FactLog;
 use crate::journaled::Journaled;
 use crate::namespaces::Namespaces;
 #[cfg(feature = "planted-bugs")]
 use crate::planted::{Bug, planted};
+use crate::result_copy::ResultBody;
 use crate::storage::{Access, Chosen, Hashed, Storage};
 use crate::waits::Waits;
+use batch::tell_apart;
 pub use batch::{Batch, Prepared};
 pub use restoring::RestoreError;
 
@@ -264,22 +268,46 @@ impl Inner {
         now: Timestamp,
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
     ) -> Result<Answer<T>, StoreError> {
-        let judged = self.begin_judged(id, request, now)?;
-        let position = self.engine.begin_rests_on(id, &judged, now);
-        Ok(Answer { value: sink(with_bytes(judged.outcome, &judged.held)), position })
+        let tell = |answer: Answer<BeginOutcome<&[u8]>>| Answer {
+            value: sink(answer.value),
+            position: answer.position,
+        };
+        self.begin_apart(id, request, now, usize::MAX, tell).map(|(told, _)| told)
     }
 
-    /// Judges a begin, and counts it.
+    /// As [`Inner::begin`], of the whole answer; also gives the body of a replay that has at least
+    /// `apart_from` bytes.
     #[inline(always)]
-    fn begin_judged(
+    fn begin_apart<T>(
         &self,
         id: &Hashed<'_>,
         request: &Begin,
         now: Timestamp,
-    ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
-        let judged = self.judge_begin(id, request, now)?;
-        self.engine.counters.began(&judged.outcome, judged.effect);
-        Ok(judged)
+        apart_from: usize,
+        tell: impl FnOnce(Answer<BeginOutcome<&[u8]>>) -> T,
+    ) -> Result<(T, Option<ResultBody>), StoreError> {
+        self.check_begin(request)?;
+        let engine = &self.engine;
+        let look = engine.look(id);
+        if let Some((replay, copy)) = engine.replay(id, request, now, &look) {
+            drop(look);
+            engine.counters.begin_replay.one_more();
+            let position = engine.replay_rests_on(id, now);
+            let Replay { age, attempt_number, retention_left, .. } = replay;
+            let replay = Replay { result: copy.as_result(), age, attempt_number, retention_left };
+            let told = tell(Answer { value: BeginOutcome::Replay(replay), position });
+            return Ok((told, ResultBody::of_copy(copy, apart_from)));
+        }
+        let judged = self.judge_begin_from(id, request, now, look)?;
+        engine.counters.began(&judged.outcome, judged.effect);
+        let position = engine.begin_rests_on(id, &judged, now);
+        Ok(tell_apart(judged, apart_from, |value| tell(Answer { value, position })))
+    }
+
+    #[inline(always)]
+    fn check_begin(&self, request: &Begin) -> Result<(), StoreError> {
+        request.check(&self.engine.limits)?;
+        self.check_open()
     }
 
     /// Judges a begin without counting it.
@@ -290,10 +318,21 @@ impl Inner {
         request: &Begin,
         now: Timestamp,
     ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
-        request.check(&self.engine.limits)?;
-        self.check_open()?;
+        self.check_begin(request)?;
+        self.judge_begin_from(id, request, now, self.engine.look(id))
+    }
+
+    /// Likewise, of a request that is checked, from a first look on.
+    #[inline(always)]
+    fn judge_begin_from<'s>(
+        &'s self,
+        id: &Hashed<'_>,
+        request: &Begin,
+        now: Timestamp,
+        look: Look<'s, Chosen>,
+    ) -> Result<Judged<BeginOutcome<()>>, StoreError> {
         let watched = || self.begin_exclusively(id, request, now);
-        let judged = self.engine.begin(id, request, Access::Free, now, watched);
+        let judged = self.engine.begin(id, request, Access::Free, now, look, watched);
         if judged.effect == Effect::Halted {
             return Err(StoreError::Halted);
         }

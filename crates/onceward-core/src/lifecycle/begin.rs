@@ -4,9 +4,9 @@ use super::{Decision, State, Transition, View};
 use crate::fingerprint::Fingerprint;
 use crate::outcome::{Acquired, BeginOutcome, Refusal, Replay};
 use crate::request::{Begin, Checkpointed};
-use crate::result::{Body, StoredResult};
+use crate::result::{Body, NotKept, StoredResult};
 use crate::time::{Millis, Timestamp};
-use crate::token::Fence;
+use crate::token::{AttemptId, Fence};
 
 /// What begin comes to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -115,13 +115,13 @@ pub fn begin(
         });
     };
     let own = view.attempt_id == request.attempt_id;
-    match compare(view.fingerprint, request.fingerprint, own) {
-        Comparison::Mismatch => return answer(BeginOutcome::Mismatch),
-        Comparison::NeedFingerprint => return answer(BeginOutcome::NeedFingerprint),
-        Comparison::Matches => {}
+    if let Some(outcome) = refused_by(view.fingerprint, request.fingerprint, own) {
+        return answer(outcome);
     }
     match view.state {
-        State::Completed { .. } => answer(replay(&view, now)),
+        State::Completed { completed_at, not_kept } => {
+            answer(replay(&CompletedView::of(&view, completed_at, not_kept), now))
+        }
         State::Reserved { .. } | State::InDoubt { .. } if own => {
             let view = view.extended(request.lease, now);
             BeginDecision::Decided(Decision {
@@ -144,23 +144,72 @@ pub fn begin(
     }
 }
 
-enum Comparison {
-    Matches,
-    Mismatch,
-    NeedFingerprint,
+/// The part of a completed entry's [`View`] that a begin is judged by: a store that can read it by
+/// itself need not put the rest together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CompletedView {
+    /// Of the acquisition that completed.
+    pub attempt_id: AttemptId,
+    /// Likewise.
+    pub attempt_number: u32,
+    /// What the identity is bound to.
+    pub fingerprint: Fingerprint,
+    /// When.
+    pub completed_at: Timestamp,
+    /// Why the body is not kept; `None` if it is (S12).
+    pub not_kept: Option<NotKept>,
+    /// End of retention: absent from here on (S7).
+    pub expires_at: Timestamp,
+}
+
+impl CompletedView {
+    #[inline(always)]
+    const fn of(view: &View, completed_at: Timestamp, not_kept: Option<NotKept>) -> Self {
+        Self {
+            attempt_id: view.attempt_id,
+            attempt_number: view.attempt_number,
+            fingerprint: view.fingerprint,
+            completed_at,
+            not_kept,
+            expires_at: view.expires_at,
+        }
+    }
+}
+
+/// [`begin`] of what is completed: the same answer, of which none changes anything. `None` from the
+/// end of the retention on, when there is nothing to be told of this entry.
+#[must_use]
+#[inline(always)]
+pub fn begin_completed(
+    view: &CompletedView,
+    request: &Begin,
+    attempt_ended: bool,
+    now: Timestamp,
+) -> Option<BeginOutcome<()>> {
+    if attempt_ended {
+        return Some(BeginOutcome::Gone);
+    }
+    if now >= view.expires_at {
+        return None; // Invariant 1.
+    }
+    let own = view.attempt_id == request.attempt_id;
+    let refused = refused_by(view.fingerprint, request.fingerprint, own);
+    Some(refused.unwrap_or_else(|| replay(view, now)))
 }
 
 /// Compares what is bound with what is asked, by the owner's own attempt or another's (S1, S9).
+/// `None` if they match.
 #[inline(always)]
-fn compare(bound: Fingerprint, asked: Fingerprint, own: bool) -> Comparison {
-    let verdict = |matches| if matches { Comparison::Matches } else { Comparison::Mismatch };
+fn refused_by(bound: Fingerprint, asked: Fingerprint, own: bool) -> Option<BeginOutcome<()>> {
     match (bound, asked) {
-        (_, Fingerprint::Later) if own => Comparison::Matches,
-        (Fingerprint::Later, _) | (Fingerprint::None, Fingerprint::None) => Comparison::Matches,
-        (Fingerprint::Digest(bound), Fingerprint::Digest(asked)) => verdict(bound == asked),
-        (Fingerprint::Digest(_), Fingerprint::Later) => Comparison::NeedFingerprint,
-        (Fingerprint::None, Fingerprint::Digest(_) | Fingerprint::Later)
-        | (Fingerprint::Digest(_), Fingerprint::None) => Comparison::Mismatch,
+        (_, Fingerprint::Later) if own => None,
+        (Fingerprint::Later, _) | (Fingerprint::None, Fingerprint::None) => None,
+        (Fingerprint::Digest(bound), Fingerprint::Digest(asked)) if bound == asked => None,
+        (Fingerprint::Digest(_), Fingerprint::Later) => Some(BeginOutcome::NeedFingerprint),
+        (Fingerprint::Digest(_), Fingerprint::Digest(_) | Fingerprint::None)
+        | (Fingerprint::None, Fingerprint::Digest(_) | Fingerprint::Later) => {
+            Some(BeginOutcome::Mismatch)
+        }
     }
 }
 
@@ -177,10 +226,10 @@ fn acquired(view: &View, now: Timestamp) -> BeginOutcome<()> {
 }
 
 #[inline(always)]
-fn replay(view: &View, now: Timestamp) -> BeginOutcome<()> {
+fn replay(view: &CompletedView, now: Timestamp) -> BeginOutcome<()> {
     BeginOutcome::Replay(Replay {
-        result: stored(view),
-        age: view.age(now),
+        result: stored(view.not_kept),
+        age: now.since(view.completed_at),
         attempt_number: view.attempt_number,
         retention_left: now.until(view.expires_at),
     })
@@ -188,12 +237,10 @@ fn replay(view: &View, now: Timestamp) -> BeginOutcome<()> {
 
 /// A stand-in for the stored result: its status and bytes are the store's to fill in.
 #[inline(always)]
-pub(super) fn stored(view: &View) -> StoredResult<()> {
-    let body = match view.state {
-        State::Completed { not_kept: Some(why), .. } => Body::NotKept(why),
-        State::Completed { not_kept: None, .. }
-        | State::Reserved { .. }
-        | State::InDoubt { .. } => Body::Kept(()),
+pub(super) const fn stored(not_kept: Option<NotKept>) -> StoredResult<()> {
+    let body = match not_kept {
+        Some(why) => Body::NotKept(why),
+        None => Body::Kept(()),
     };
     StoredResult { status: 0, metadata: (), body }
 }
@@ -201,7 +248,7 @@ pub(super) fn stored(view: &View) -> StoredResult<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::AttemptId;
+    use crate::fingerprint::Digest;
 
     fn acquire(view: Option<&View>, attempt: u8, now: u64) -> View {
         let request = Begin {
@@ -223,5 +270,37 @@ mod tests {
         let anew = acquire(Some(&written), 2, 1_000);
         assert_eq!(anew.version, 7, "so does a first acquisition after the retention (S7)");
         assert_eq!(anew.attempt_number, 1);
+    }
+
+    #[test]
+    fn what_is_completed_is_judged_alike_by_a_part_of_its_view() {
+        let digest = |byte| Fingerprint::Digest(Digest::new(&[byte; 16]).unwrap());
+        let prints = [Fingerprint::None, Fingerprint::Later, digest(1), digest(2)];
+        let completed_at = Timestamp::from_millis(40);
+        for (bound, asked) in prints.iter().flat_map(|it| prints.map(|asked| (*it, asked))) {
+            for (not_kept, attempt, ended, now) in [None, Some(NotKept::TooLarge)]
+                .into_iter()
+                .flat_map(|it| [1, 2].map(|attempt| (it, attempt)))
+                .flat_map(|(it, attempt)| [false, true].map(|ended| (it, attempt, ended)))
+                .flat_map(|(it, attempt, ended)| {
+                    [40, 999, 1_000].map(|now| (it, attempt, ended, now))
+                })
+            {
+                let state = State::Completed { completed_at, not_kept };
+                let view = View { state, fingerprint: bound, ..acquire(None, 1, 0) };
+                let part = CompletedView::of(&view, completed_at, not_kept);
+                let attempt_id = AttemptId::from_bytes([attempt; 16]);
+                let (request, now) = (Begin::new(asked, attempt_id), Timestamp::from_millis(now));
+                let whole = begin(Some(&view), &request, ended, now);
+                let same = match (whole, begin_completed(&part, &request, ended, now)) {
+                    (BeginDecision::Decided(whole), Some(outcome)) => {
+                        whole == Decision::keep(outcome)
+                    }
+                    (BeginDecision::Acquire(grant), None) => !grant.is_takeover(),
+                    _ => false,
+                };
+                assert!(same, "{bound:?} {request:?} ended {ended} at {now:?}: {whole:?}");
+            }
+        }
     }
 }

@@ -29,8 +29,8 @@ pub fn get(view: Option<&View>, now: Timestamp) -> GetOutcome<()> {
             fence,
             doubt_number: view.doubt_number,
         },
-        State::Completed { .. } => GetOutcome::Completed(Completed {
-            result: begin::stored(&view),
+        State::Completed { not_kept, .. } => GetOutcome::Completed(Completed {
+            result: begin::stored(not_kept),
             age: view.age(now),
             attempt_number,
             retention_left: now.until(view.expires_at),

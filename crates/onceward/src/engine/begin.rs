@@ -1,11 +1,15 @@
 //! Begins: judged, and granted as far as quota and room go (S1, S11).
 
-use onceward_core::lifecycle::{self, BeginDecision, Decision, Grant, State, Transition};
-use onceward_core::{Begin, BeginOutcome, Refusal, Timestamp};
+use onceward_core::lifecycle::{
+    self, BeginDecision, CompletedView, Decision, Grant, State, Transition,
+};
+use onceward_core::{Begin, BeginOutcome, Refusal, Replay, Timestamp};
 
 use super::room::{Place, Shortage};
 use super::{Effect, Engine, Judged};
-use crate::storage::{Access, Change, Hashed, Held, Loaded, LoadedEntry, Storage, Uncommitted};
+use crate::storage::{
+    Access, Change, Hashed, Held, Loaded, LoadedEntry, ResultCopy, Storage, Uncommitted,
+};
 
 /// Why a try came to nothing.
 enum Failed {
@@ -31,25 +35,64 @@ impl From<Uncommitted> for Failed {
     }
 }
 
+/// What a look at an identity found, and the pin under which that stays so.
+pub(crate) struct Look<'s, S: Storage + 's> {
+    pin: S::Pin<'s>,
+    found: S::Found,
+}
+
 impl<S: Storage> Engine<S> {
-    /// Judges a begin; the caller counts and answers it. What is watched is left to `watched`, if
+    #[inline(always)]
+    pub(crate) fn look(&self, id: &Hashed<'_>) -> Look<'_, S> {
+        let pin = self.storage.pin();
+        let found = self.storage.find(&pin, id);
+        Look { pin, found }
+    }
+
+    /// The answer of [`Engine::begin`] where that is a replay, by the shorter way that most have.
+    /// `None` says nothing of what it is.
+    #[inline(always)]
+    pub(crate) fn replay(
+        &self,
+        id: &Hashed<'_>,
+        request: &Begin,
+        now: Timestamp,
+        look: &Look<'_, S>,
+    ) -> Option<(Replay<()>, ResultCopy)> {
+        let Look { pin, found } = look;
+        let judge = |view: &CompletedView, attempt_ended| match lifecycle::begin_completed(
+            view,
+            request,
+            attempt_ended,
+            now,
+        ) {
+            Some(BeginOutcome::Replay(replay)) => Some(replay),
+            _ => None,
+        };
+        self.storage.replay(pin, id, *found, request.attempt_id, now, judge)
+    }
+
+    /// Judges a begin, from a first look on; the caller counts and answers it. What is watched is left to `watched`, if
     /// `access` is free.
     ///
     /// What is absent and what is completed are apart from the rest: there much less needs to be
     /// decided. Inlined, for an answer is large, and copied at each return.
     #[inline(always)]
-    pub(crate) fn begin(
-        &self,
+    pub(crate) fn begin<'s>(
+        &'s self,
         id: &Hashed<'_>,
         request: &Begin,
         access: Access,
         now: Timestamp,
+        look: Look<'s, S>,
         watched: impl FnOnce() -> Judged<BeginOutcome<()>>,
     ) -> Judged<BeginOutcome<()>> {
         let mut shortage = Shortage::default();
+        let mut look = Some(look);
         loop {
-            let pin = self.storage.pin();
-            let loaded = self.storage.load(&pin, id, Some(request.attempt_id), now);
+            let Look { pin, found } = look.take().unwrap_or_else(|| self.look(id));
+            let attempt = Some(request.attempt_id);
+            let loaded = self.storage.load_found(&pin, id, found, attempt, now);
             let failed = match &loaded.entry {
                 None => match lifecycle::begin(None, request, loaded.attempt_ended, now) {
                     BeginDecision::Decided(Decision { outcome, .. }) => {
@@ -176,7 +219,8 @@ impl<S: Storage> Engine<S> {
         now: Timestamp,
     ) -> Judged<BeginOutcome<()>> {
         // Nothing is left to others then; if it were, this would look again.
-        self.begin(id, request, Access::Exclusive, now, || self.begin_exclusively(id, request, now))
+        let again = || self.begin_exclusively(id, request, now);
+        self.begin(id, request, Access::Exclusive, now, self.look(id), again)
     }
 
     #[cold]

@@ -78,7 +78,7 @@ impl<S: Storage> Engine<S> {
     ) -> Position {
         match (&self.journal, &judged.outcome) {
             (None, _) | (_, BeginOutcome::InProgress { .. }) => Position(0),
-            (_, BeginOutcome::Replay(_)) if planted(Bug::ReplayBeforeSync) => Position(0),
+            (_, BeginOutcome::Replay(_)) => self.replay_rests_on(id, now),
             _ if planted(Bug::AckBeforeSync) => Position(0),
             _ if judged.effect == Effect::Repeated && planted(Bug::RepeatedAcquiredBeforeSync) => {
                 Position(0)
@@ -92,6 +92,12 @@ impl<S: Storage> Engine<S> {
             }
             (Some(_), _) => self.rests_on(id, now),
         }
+    }
+
+    /// [`Engine::rests_on`] of a replay.
+    #[inline]
+    pub(crate) fn replay_rests_on(&self, id: &Hashed<'_>, now: Timestamp) -> Position {
+        if planted(Bug::ReplayBeforeSync) { Position(0) } else { self.rests_on(id, now) }
     }
 
     /// How durable the facts about this identity are.

@@ -18,7 +18,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use onceward_core::lifecycle::{State, View};
+use onceward_core::lifecycle::{CompletedView, State, View};
 use onceward_core::{Body, Fence, Fingerprint, Millis, ResultRef, Timestamp};
 
 use super::arena::Arena;
@@ -248,23 +248,40 @@ impl<'a> Stored<'a> {
         self.digest_at() + self.head.not_kept().map_or(0, |_| DIGEST_WORDS)
     }
 
+    /// Attempt number and doubt number.
+    #[inline(always)]
+    fn numbers(&self) -> (u32, u32) {
+        if self.head.more() { halves(self.word(FIXED_WORDS)) } else { (1, 0) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn completed(&self) -> CompletedView {
+        let fingerprint_at = fingerprint_at(self.head);
+        CompletedView {
+            attempt_id: attempt_of([self.word(5), self.word(6)]),
+            attempt_number: self.numbers().0,
+            fingerprint: self.head.fingerprint(|at| self.word(fingerprint_at + at)),
+            completed_at: Timestamp::from_millis(self.word(3) & TIME_MAX),
+            not_kept: self.head.not_kept(),
+            expires_at: Ends::of_word(self.word(2)).expires_at,
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn view(&self, version: u64) -> View {
-        let (attempt_number, doubt_number) =
-            if self.head.more() { halves(self.word(FIXED_WORDS)) } else { (1, 0) };
-        let completed_at = Timestamp::from_millis(self.word(3) & TIME_MAX);
-        let fingerprint_at = fingerprint_at(self.head);
+        let completed = self.completed();
+        let CompletedView { completed_at, not_kept, .. } = completed;
         View {
             version,
-            state: State::Completed { completed_at, not_kept: self.head.not_kept() },
+            state: State::Completed { completed_at, not_kept },
             fence: Fence::new(self.word(1)).unwrap_or(Fence::LARGEST),
-            attempt_id: attempt_of([self.word(5), self.word(6)]),
-            attempt_number,
-            doubt_number,
-            fingerprint: self.head.fingerprint(|at| self.word(fingerprint_at + at)),
+            attempt_id: completed.attempt_id,
+            attempt_number: completed.attempt_number,
+            doubt_number: self.numbers().1,
+            fingerprint: completed.fingerprint,
             // Ages count from completion from now on.
             acquired_at: completed_at,
-            expires_at: Ends::of_word(self.word(2)).expires_at,
+            expires_at: completed.expires_at,
             checkpoint_ordinal: 0,
             longest_lease: Millis::ZERO,
         }

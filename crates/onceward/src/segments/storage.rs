@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crossbeam_skiplist::SkipMap;
-use onceward_core::lifecycle::View;
+use onceward_core::lifecycle::{CompletedView, View};
 use onceward_core::{AttemptId, Fingerprint, Identity, Millis, ResultRef, Stats, Timestamp};
 use parking_lot::Mutex;
 
@@ -30,7 +30,8 @@ use crate::hash_key::HashKey;
 use crate::hashed::Image;
 use crate::namespaces::Namespaces;
 use crate::storage::{
-    Access, Change, Charge, Hashed, Held, Loaded, LoadedEntry, Stale, Storage, Uncommitted,
+    Access, Change, Charge, Hashed, Held, Loaded, LoadedEntry, ResultCopy, Stale, Storage,
+    Uncommitted,
 };
 use crate::unfinished::Unfinished;
 
@@ -177,7 +178,7 @@ impl Segments {
     }
 
     #[inline(always)]
-    fn find(&self, id: &Hashed<'_>) -> Found {
+    fn look(&self, id: &Hashed<'_>) -> Found {
         self.index.find(id.hash, |word| {
             self.arena.fetch(word.location());
             self.is(word.location(), &id.image)
@@ -198,6 +199,7 @@ impl Segments {
 impl Storage for Segments {
     type Pin<'a> = Pin<'a>;
     type Bytes = Bytes;
+    type Found = Found;
 
     #[inline]
     fn pin(&self) -> Pin<'_> {
@@ -228,14 +230,41 @@ impl Storage for Segments {
     }
 
     #[inline(always)]
-    fn load(
+    fn find(&self, _pin: &Pin<'_>, id: &Hashed<'_>) -> Found {
+        self.look(id)
+    }
+
+    #[inline(always)]
+    fn replay<R>(
         &self,
         _pin: &Pin<'_>,
         id: &Hashed<'_>,
+        found: Found,
+        attempt: AttemptId,
+        now: Timestamp,
+        judge: impl FnOnce(&CompletedView, bool) -> Option<R>,
+    ) -> Option<(R, ResultCopy)> {
+        let Found::Entry(word) = found else { return None };
+        let (head, block) = self.arena.block(word.location());
+        if word.dead() || head.kind() != Kind::Completed {
+            return None;
+        }
+        let stored = Stored::new(&self.arena, head, block);
+        let view = stored.completed();
+        let attempt_ended = view.attempt_id != attempt && self.has_ended(id, attempt, now);
+        judge(&view, attempt_ended).map(|judged| (judged, stored.copy()))
+    }
+
+    #[inline(always)]
+    fn load_found(
+        &self,
+        _pin: &Pin<'_>,
+        id: &Hashed<'_>,
+        found: Found,
         attempt: Option<AttemptId>,
         now: Timestamp,
     ) -> Loaded<Bytes> {
-        let word = match self.find(id) {
+        let word = match found {
             Found::Absent(absence) => {
                 return Loaded {
                     entry: None,
@@ -292,7 +321,6 @@ impl Storage for Segments {
             && Stored::new(&self.arena, head, block).is(offered, || crate::storage::digest(offered))
     }
 
-    #[inline]
     fn remember_ended(
         &self,
         id: &Hashed<'_>,
@@ -303,6 +331,7 @@ impl Storage for Segments {
         self.remember(id, attempt, until, now);
     }
 
+    #[inline]
     fn entry_bytes(&self, id: &Hashed<'_>, fingerprint: Fingerprint) -> u64 {
         // The record's head, and the padding of its last word.
         8 * (super::record::most_head_words(&id.image, &fingerprint) as u64 + 1)
@@ -330,7 +359,7 @@ impl Storage for Segments {
 
     fn unwatch(&self, id: &Hashed<'_>) {
         let pin = self.pinned();
-        while let Found::Entry(word) = self.find(id)
+        while let Found::Entry(word) = self.look(id)
             && word.watched()
         {
             if word.dead() {

@@ -126,10 +126,10 @@ impl Batch<'_> {
         apart_from: usize,
         sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,
     ) -> Result<Answer<(T, Option<ResultBody>)>, StoreError> {
-        let judged = self.inner().begin_judged(&identity.0, request, self.now)?;
-        let engine = &self.inner().engine;
-        let position = engine.begin_rests_on(&identity.0, &judged, self.now);
-        Ok(Answer { value: tell_apart(judged, apart_from, sink), position })
+        let tell = |answer: Answer<BeginOutcome<&[u8]>>| (sink(answer.value), answer.position);
+        let told = self.inner().begin_apart(&identity.0, request, self.now, apart_from, tell)?;
+        let ((value, position), body) = told;
+        Ok(Answer { value: (value, body), position })
     }
 
     /// As [`Batch::begin_or_wait`], with bodies as in [`Batch::begin_apart`].
@@ -215,8 +215,9 @@ impl Batch<'_> {
     }
 }
 
+/// Tells an outcome; also gives the body of a replay that has at least `apart_from` bytes.
 #[inline(always)]
-fn tell_apart<T>(
+pub(super) fn tell_apart<T>(
     judged: Judged<BeginOutcome<()>>,
     apart_from: usize,
     sink: impl FnOnce(BeginOutcome<&[u8]>) -> T,

@@ -7,7 +7,7 @@ use onceward_core::{
 };
 
 use super::{Inner, Store};
-use crate::answer::{Answer, StoreError, get_with_bytes, with_bytes};
+use crate::answer::{Answer, StoreError, get_with_bytes};
 use crate::planted::{Bug, planted};
 use crate::storage::{BATCH, Hashed, Storage as _};
 
@@ -39,14 +39,9 @@ impl Store {
             let now = self.inner.now();
             for (at, (id, (_, request))) in ids.iter().zip(chunk).enumerate() {
                 let index = number * BATCH + at;
-                match self.inner.begin_judged(id, request, now) {
-                    Ok(judged) => {
-                        let value = with_bytes(judged.outcome, &judged.held);
-                        let engine = &self.inner.engine;
-                        let position = engine.begin_rests_on(id, &judged, now);
-                        sink(index, Ok(Answer { value, position }));
-                    }
-                    Err(why) => sink(index, Err(why)),
+                let tell = |answer: Answer<BeginOutcome<&[u8]>>| sink(index, Ok(answer));
+                if let Err(why) = self.inner.begin_apart(id, request, now, usize::MAX, tell) {
+                    sink(index, Err(why));
                 }
             }
         }
