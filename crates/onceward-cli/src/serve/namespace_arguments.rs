@@ -20,7 +20,11 @@ pub(crate) struct NamespaceArguments {
 
 impl NamespaceArguments {
     pub(crate) fn config(&self) -> NamespaceConfig {
-        NamespaceConfig { entries_max: self.entries_max, set_aside_bytes: self.set_aside_bytes }
+        NamespaceConfig {
+            entries_max: self.entries_max,
+            set_aside_bytes: self.set_aside_bytes,
+            ..NamespaceConfig::default()
+        }
     }
 }
 
