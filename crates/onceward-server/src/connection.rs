@@ -164,7 +164,7 @@ impl Connection {
 
     /// Does all that can be done without the socket.
     fn turn(&mut self, now: Instant) -> Stop {
-        let had_unsent = !self.session.out.is_empty();
+        let had_unsent = self.session.out.has_sendable();
         self.session.answer_ended();
         if !had_unsent {
             self.clock.unsent = now;
@@ -224,9 +224,29 @@ impl Connection {
         if stop == Stop::Fatal { Err(End::Fault) } else { Ok(()) }
     }
 
-    /// Ready once everything has left.
+    /// Ready once everything has left. What is held leaves when the journal has synced (S14).
     fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
-        while !self.session.out.is_empty() {
+        loop {
+            if self.session.out.holds() {
+                let had_unsent = self.session.out.has_sendable();
+                self.session.settle();
+                if !had_unsent {
+                    self.clock.unsent = now;
+                }
+            }
+            ready!(self.poll_write_sendable(cx, now))?;
+            if !self.session.out.holds() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.session.listen(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Ready once everything has left that may.
+    fn poll_write_sendable(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+        while self.session.out.has_sendable() {
             let stream = Pin::new(&mut self.stream);
             let size = if let Some(bytes) = self.session.out.sendable() {
                 ready!(stream.poll_write(cx, bytes))?
@@ -270,7 +290,8 @@ impl Connection {
             let Self { config, clock, session, input, .. } = self;
             let holdings = Holdings {
                 is_open: session.is_open(),
-                unsent: !session.out.is_empty(),
+                unsent: session.out.has_sendable(),
+                held: session.out.holds(),
                 input: !input.is_empty(),
                 waits: session.waits(),
                 memory: input.capacity() > 0 || session.holds_memory(),
@@ -339,6 +360,8 @@ impl Connection {
             match timeout_at(until, written).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => return Err(End::Failed(error)),
+                // The peer is waited for no longer than it can take anything.
+                Err(_) if !self.session.out.has_sendable() => self.clock.unsent = Instant::now(),
                 Err(_) if Instant::now() < self.clock.unsent + self.config.write_timeout => {}
                 Err(_) => return Err(End::Slow),
             }
@@ -403,7 +426,7 @@ mod tests {
         let store =
             Store::new(StoreConfig::default(), Arc::new(BootClock::new())).expect("a store");
         let mailbox = Arc::<Mailbox>::default();
-        let session = Session::new(&store, config, Arc::clone(&mailbox), Arc::default());
+        let session = Session::new(&store, config, Arc::clone(&mailbox), Arc::default(), None);
         Connection::new(Stream::Unix(socket), Peer::Unix, session, mailbox, config)
     }
 

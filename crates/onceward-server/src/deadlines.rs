@@ -42,8 +42,10 @@ pub(crate) enum Due {
 pub(crate) struct Holdings {
     /// HELLO has been accepted.
     pub(crate) is_open: bool,
-    /// Replies that have not left.
+    /// Replies that the peer has not taken.
     pub(crate) unsent: bool,
+    /// Replies that wait for the journal, for as long as that takes.
+    pub(crate) held: bool,
     /// Bytes that have come and were not acted on.
     pub(crate) input: bool,
     /// Requests that wait.
@@ -77,7 +79,7 @@ impl Clocks {
         holds: Holdings,
         now: Instant,
     ) -> (Instant, Due) {
-        let idle = !holds.unsent && !holds.input;
+        let idle = !holds.unsent && !holds.held && !holds.input;
         let hello = (!holds.is_open).then(|| (self.opened + config.hello_timeout, Due::Hello));
         let frame = self.half_frame.map(|since| (since + config.frame_timeout, Due::Frame));
         let write = holds.unsent.then(|| (self.unsent + config.write_timeout, Due::Write));

@@ -29,7 +29,8 @@
 //! One task per connection, on one of the threads that [`ServerConfig::threads`] asks for, each with
 //! a runtime of its own; the store is called directly and never blocks it. Requests are judged in
 //! the order in which they arrive, all whole ones of a wake-up before their replies leave in one
-//! write, and waits are answered by push (S10). What is limited, and what happens there, is told by
+//! write, and waits are answered by push (S10). Where the store has a journal, a reply leaves only
+//! once what it rests on is synced (S14). What is limited, and what happens there, is told by
 //! [`ServerConfig`]. There is no authentication yet: addresses beyond loopback are refused unless
 //! the configuration insists.
 #![forbid(unsafe_code)]
@@ -46,6 +47,8 @@ mod report;
 mod serve;
 mod session;
 mod stream;
+mod sync_bell;
+mod sync_watch;
 mod ticking;
 mod unix_path;
 mod waits;

@@ -25,6 +25,8 @@ use crate::mailbox::Mailbox;
 use crate::report::{Report, Totals};
 use crate::session::Session;
 use crate::stream::{Peer, Stream};
+use crate::sync_bell::Bells;
+use crate::sync_watch::SyncWatch;
 use crate::ticking;
 use crate::workers::{Turns, Workers};
 
@@ -55,8 +57,10 @@ pub async fn run(
     let Listeners { tcp, unix, paths } = listeners;
     let (workers, turns) = Workers::start(config.threads, config.pin_threads)
         .map_err(|why| ServeError::Threads { why })?;
+    let bells = store.journal().map(|log| Bells::hang(log, turns.all()));
     let server = Arc::new(Server {
         store: store.clone(),
+        bells,
         config,
         totals: Arc::default(),
         open: Mutex::default(),
@@ -114,6 +118,8 @@ fn tokio_unix(listener: std::os::unix::net::UnixListener) -> io::Result<UnixList
 
 struct Server {
     store: Store,
+    /// Who calls connections when the journal has synced, if the store has one.
+    bells: Option<Bells>,
     config: ServerConfig,
     totals: Arc<Totals>,
     open: Mutex<Open>,
@@ -150,19 +156,22 @@ impl Server {
         self.totals.connections.fetch_add(1, Relaxed);
         let (number, mailbox) = (place.number, Arc::clone(&place.mailbox));
         let (server, totals) = (Arc::clone(self), Arc::clone(&self.totals));
+        let (thread, handle) = self.turns.next();
+        let watch = self.bells.as_ref().map(|bells| SyncWatch::new(bells.of(thread)));
         let serving = async move {
             // Here, because a socket and a timer belong to the thread that made them.
             let stream = match stream.moved() {
                 Ok(stream) => stream,
                 Err(error) => return debug!(%peer, %error, "the socket failed"),
             };
-            let session = Session::new(&server.store, &server.config, Arc::clone(&mailbox), totals);
+            let Server { store, config, .. } = &*server;
+            let session = Session::new(store, config, Arc::clone(&mailbox), totals, watch);
             let connection = Connection::new(stream, peer, session, mailbox, &server.config);
             drop(server);
             connection.run().await;
             drop(place);
         };
-        let task = self.tasks.spawn_on(serving, self.turns.next());
+        let task = self.tasks.spawn_on(serving, handle);
         let cut = {
             let mut open = self.open();
             if let Some(handle) = open.connections.get_mut(&number) {

@@ -14,8 +14,9 @@ use onceward_proto::{
 use self::desk::{After, Answered, Desk, Gathered};
 use crate::config::ServerConfig;
 use crate::mailbox::Mailbox;
-use crate::outbox::Outbox;
+use crate::outbox::{Asked, Outbox};
 use crate::report::{Tally, Totals};
+use crate::sync_watch::SyncWatch;
 use crate::waits::{Ticket, Wait, Waits};
 
 mod desk;
@@ -57,6 +58,8 @@ pub(crate) struct Session {
     pub(crate) out: Outbox,
     waits: Waits,
     tally: Tally,
+    /// The journal, if the store has one.
+    watch: Option<Box<SyncWatch>>,
     fault: Option<Rejection>,
 }
 
@@ -66,6 +69,7 @@ impl Session {
         config: &ServerConfig,
         mailbox: Arc<Mailbox>,
         totals: Arc<Totals>,
+        watch: Option<SyncWatch>,
     ) -> Self {
         let conn = onceward_proto::ServerConfig { body_bytes_max: config.body_bytes_max };
         Self {
@@ -77,6 +81,7 @@ impl Session {
             out: Outbox::default(),
             waits: Waits::new(mailbox),
             tally: Tally::new(totals),
+            watch: watch.map(Box::new),
             fault: None,
         }
     }
@@ -139,6 +144,7 @@ impl Session {
             out: &mut self.out,
             waits: &mut self.waits,
             tally: &mut self.tally,
+            watch: self.watch.as_deref(),
         };
         let (done, answered) = desk.answer_all(&self.store, &gathered);
         match answered {
@@ -163,7 +169,7 @@ impl Session {
     fn reject(&mut self, rejection: &Rejection) {
         self.tally.request();
         rejection.encode(self.out.encode_into());
-        self.out.encoded(Position(0));
+        self.out.encoded();
     }
 
     fn welcome(&mut self, hello: &Hello<'_>, negotiated: Negotiated) {
@@ -183,7 +189,7 @@ impl Session {
             ),
         };
         self.conn.accept(negotiated, &greeting, self.out.encode_into());
-        self.out.encoded(Position(0));
+        self.out.encoded();
     }
 
     fn request(&mut self, correlation: u64, request: Request<'_>) {
@@ -229,9 +235,12 @@ impl Session {
         };
         self.namespace = name;
         match answered {
-            Ok(Some(position)) => self.out.encoded(position),
+            Ok(Some(position)) => self.out.encoded_on(position, Asked { correlation, opcode }),
             Ok(None) => {} // It waits.
-            Err(error) => self.error(opcode, correlation, &error_reply(error)),
+            Err(error) => {
+                let error = error_reply(error, self.watch.as_deref());
+                self.error(opcode, correlation, &error);
+            }
         }
     }
 
@@ -259,7 +268,8 @@ impl Session {
         while self.has_room() {
             let (replies, sees_fences) = (self.conn.replies(), self.sees_fences());
             let Some((place, wait, waker)) = self.waits.next_ended() else { return };
-            let polled = poll(wait, waker, replies, sees_fences, &mut self.out);
+            let watch = self.watch.as_deref();
+            let polled = poll(wait, waker, replies, sees_fences, &mut self.out, watch);
             if polled.is_ready() {
                 self.waits.leave(place);
             }
@@ -277,10 +287,11 @@ impl Session {
         while self.has_room() {
             let (replies, sees_fences) = (self.conn.replies(), self.sees_fences());
             let Some(mut wait) = waits.pop() else { return };
-            let polled = poll(&mut wait, Waker::noop(), replies, sees_fences, &mut self.out);
+            let (waker, watch) = (Waker::noop(), self.watch.as_deref());
+            let polled = poll(&mut wait, waker, replies, sees_fences, &mut self.out, watch);
             if polled.is_pending() {
-                let opcode = wait.opcode();
-                self.error(opcode, wait.correlation, &error_reply(StoreError::Unavailable));
+                let error = error_reply(StoreError::Unavailable, None);
+                self.error(wait.opcode(), wait.correlation, &error);
             }
         }
     }
@@ -293,12 +304,34 @@ impl Session {
     fn error(&mut self, opcode: Opcode, correlation: u64, error: &ErrorReply<'_>) {
         let replies = self.conn.replies();
         replies.error(opcode.as_u8(), correlation, error, self.out.encode_into());
-        self.out.encoded(Position(0));
+        self.out.encoded();
     }
 
     /// Encodes the connection's last word.
     pub(crate) fn say_why_it_closes(&mut self, error: &ErrorReply<'_>) {
         self.conn.replies().closing(error, self.out.encode_into());
+    }
+
+    /// Lets replies go whose facts are synced, and asks for the sync of the rest. While the journal
+    /// keeps no facts the rest become Unavailable: nothing that rests on what may not be on the
+    /// disk is told (S14).
+    pub(crate) fn settle(&mut self) {
+        // Without a journal nothing is held.
+        let Some(watch) = self.watch.as_deref_mut() else { return };
+        let synced = watch.synced();
+        let Some(rests_on) = self.out.release(synced) else { return };
+        let Some(why) = watch.halted() else { return watch.want(rests_on) };
+        let (error, replies) = (ErrorReply::unavailable(why), self.conn.replies());
+        self.out.replace_held(synced, |Asked { correlation, opcode }, out| {
+            replies.error(opcode.as_u8(), correlation, &error, out);
+        });
+    }
+
+    /// Has the task called when the journal has synced or stops; false if it has meanwhile, so that
+    /// [`Session::settle`] may find something to do.
+    pub(crate) fn listen(&mut self, task: &Waker) -> bool {
+        let Some(watch) = self.watch.as_deref_mut() else { return true };
+        watch.listen(task)
     }
 
     /// Notes that `size` bytes of the outbox have left.
@@ -394,6 +427,7 @@ fn poll(
     replies: ReplyEncoder,
     sees_fences: bool,
     out: &mut Outbox,
+    watch: Option<&SyncWatch>,
 ) -> Poll<()> {
     let (correlation, opcode) = (wait.correlation, wait.opcode());
     let polled = match &mut wait.ticket {
@@ -406,17 +440,21 @@ fn poll(
         }),
     };
     polled.map(|answer| match answer {
-        Ok(answer) => out.encoded(answer.position),
+        Ok(answer) => out.encoded_on(answer.position, Asked { correlation, opcode }),
         Err(error) => {
-            let error = error_reply(error);
+            let error = error_reply(error, watch);
             replies.error(opcode.as_u8(), correlation, &error, out.encode_into());
-            out.encoded(Position(0));
+            out.encoded();
         }
     })
 }
 
-fn error_reply(error: StoreError) -> ErrorReply<'static> {
+fn error_reply(error: StoreError, watch: Option<&SyncWatch>) -> ErrorReply<'static> {
     match error {
+        StoreError::Halted => {
+            let why = watch.and_then(SyncWatch::why_halted);
+            ErrorReply::unavailable(why.unwrap_or_else(|| StoreError::Halted.to_string()))
+        }
         StoreError::BadInput(bad) => ErrorReply::from(&bad),
         // What to do then is the code's own meaning, which clients put in their own words.
         StoreError::Unavailable => ErrorReply::unavailable("the server is shutting down"),

@@ -18,8 +18,15 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    pub(crate) fn next(&self) -> &Handle {
-        &self.handles[self.next.fetch_add(1, Relaxed) % self.handles.len()]
+    /// The next thread, and its number.
+    pub(crate) fn next(&self) -> (usize, &Handle) {
+        let number = self.next.fetch_add(1, Relaxed) % self.handles.len();
+        (number, &self.handles[number])
+    }
+
+    /// All of them, by number.
+    pub(crate) fn all(&self) -> &[Handle] {
+        &self.handles
     }
 }
 

@@ -7,8 +7,9 @@ use onceward_core::{Begin, BeginOutcome, Get, GetOutcome, Millis, Namespace, Pos
 use onceward_proto::{DecodeError, ReplyEncoder, Request, Rights, ServerConn, Unread};
 
 use super::{denied, encoded, error_reply, rights_for};
-use crate::outbox::Outbox;
+use crate::outbox::{Asked, Outbox};
 use crate::report::Tally;
+use crate::sync_watch::SyncWatch;
 use crate::waits::{Ticket, Wait, Waits};
 
 /// Most requests of one batch: enough to overlap their misses.
@@ -97,6 +98,7 @@ pub(super) struct Desk<'s> {
     pub(super) out: &'s mut Outbox,
     pub(super) waits: &'s mut Waits,
     pub(super) tally: &'s mut Tally,
+    pub(super) watch: Option<&'s SyncWatch>,
 }
 
 impl Desk<'_> {
@@ -137,7 +139,7 @@ impl Desk<'_> {
         self.tally.request();
         if !self.rights.contains(rights_for(opcode)) {
             replies.error(opcode.as_u8(), correlation, &denied(), self.out.encode_into());
-            self.out.encoded(Position(0));
+            self.out.encoded();
             return Ok(());
         }
         let answered = match &request {
@@ -162,12 +164,12 @@ impl Desk<'_> {
             _ => unreachable!("only requests on one identity are gathered"),
         };
         match answered {
-            Ok(Some(position)) => self.out.encoded(position),
+            Ok(Some(position)) => self.out.encoded_on(position, Asked { correlation, opcode }),
             Ok(None) => {} // It waits.
             Err(error) => {
-                let error = error_reply(error);
+                let error = error_reply(error, self.watch);
                 replies.error(opcode.as_u8(), correlation, &error, self.out.encode_into());
-                self.out.encoded(Position(0));
+                self.out.encoded();
             }
         }
         Ok(())

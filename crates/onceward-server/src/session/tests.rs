@@ -20,7 +20,7 @@ impl Talk {
         let store =
             Store::new(StoreConfig::default(), Arc::new(BootClock::new())).expect("a store");
         let config = ServerConfig::default();
-        let session = Session::new(&store, &config, Arc::default(), Arc::default());
+        let session = Session::new(&store, &config, Arc::default(), Arc::default(), None);
         let mut client = ClientConn::new(&ClientConfig::default());
         let mut input = Vec::new();
         client.hello(&Hello::new(Namespace::DEFAULT, b""), &mut input);

@@ -1,6 +1,8 @@
 //! The server over real sockets, by hand-written clients. Ports are the system's choice, and the
 //! store's time is the test's.
 
+mod durable;
+mod hand_log;
 mod hostile;
 mod limits;
 mod listening;

@@ -88,6 +88,15 @@ impl Peer {
         Self::silent(address).await.introduced().await
     }
 
+    /// With the socket a second time, to look at what has come without taking it.
+    pub(crate) async fn observed(address: SocketAddr) -> (Self, std::net::TcpStream) {
+        let socket = TcpStream::connect(address).await.expect("connect");
+        let socket = socket.into_std().expect("a socket");
+        let again = socket.try_clone().expect("a descriptor");
+        let socket = TcpStream::from_std(socket).expect("a socket");
+        (Self::over(socket).introduced().await, again)
+    }
+
     pub(crate) async fn connect_unix(path: &Path) -> Self {
         let socket = UnixStream::connect(path).await.expect("connect");
         Self::over(socket).introduced().await

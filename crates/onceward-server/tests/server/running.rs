@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use onceward::{BootClock, Clock, Millis, Store, StoreConfig};
+use onceward::{BootClock, Clock, Durability, Millis, Store, StoreConfig};
 use onceward_server::{Listeners, Report, ServeError, ServerConfig, run};
 use onceward_testkit::ManualClock;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::hand_log::HandLog;
 use crate::peer::SOON;
 
 pub(crate) struct Running {
@@ -44,13 +45,30 @@ impl Running {
         Self::on(Arc::new(BootClock::new()))
     }
 
+    /// A store whose facts `log` keeps, at `durability`.
+    pub(crate) fn durable(
+        config: ServerConfig,
+        durability: Durability,
+        log: &Arc<HandLog>,
+    ) -> Self {
+        let clock = Arc::new(ManualClock::new(1_000));
+        let store = StoreConfig { durability, ..StoreConfig::default() };
+        let store = Store::with_journal(store, clock.clone(), Arc::clone(log) as _);
+        let running = Self::serving(config, &[], store.expect("a store"));
+        Self { clock: Some(clock), ..running }
+    }
+
     fn of(config: ServerConfig, unix: &[PathBuf], clock: Arc<dyn Clock>) -> Self {
+        let store = Store::new(StoreConfig::default(), clock).expect("a store");
+        Self::serving(config, unix, store)
+    }
+
+    fn serving(config: ServerConfig, unix: &[PathBuf], store: Store) -> Self {
         crate::logs::of_this_process();
         // Every test must hold of threads of the server's own as of the runtime that calls.
         let threads = std::env::var("ONCEWARD_SERVER_THREADS").ok();
         let threads = threads.map(|threads| threads.parse().expect("a number of threads"));
         let config = ServerConfig { threads: threads.unwrap_or(config.threads), ..config };
-        let store = Store::new(StoreConfig::default(), clock).expect("a store");
         let any_port = "127.0.0.1:0".parse().expect("an address");
         let listeners = Listeners::bind(&[any_port], unix, &config).expect("listeners");
         let address = listeners.tcp_addresses()[0];
