@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use onceward_rig::image;
+use onceward_rig::injection;
 use onceward_rig::oracle::Level;
 use onceward_rig::run::RunName;
 use tempfile::TempDir;
@@ -52,7 +53,7 @@ pub(crate) struct Arguments {
     /// Print a summary as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,
-    /// What to do, and how often: kill, loop, power, or all [default: all]
+    /// What to do, and how often: kill, loop, power, faults, or all [default: all]
     #[arg(value_name = "RUN[:TIMES]", value_parser = run)]
     runs: Vec<Wanted>,
 }
@@ -138,11 +139,14 @@ impl Arguments {
         if !PathBuf::from("/dev/loop-control").exists() {
             return Err(format!("{needing} need loop devices: there is no /dev/loop-control"));
         }
-        let missing: Vec<_> =
-            image::TOOLS.iter().filter(|tool| which::which(tool).is_err()).collect();
+        let missing: Vec<_> = image::TOOLS
+            .iter()
+            .chain(injection::TOOLS)
+            .filter(|tool| which::which(tool).is_err())
+            .collect();
         if !missing.is_empty() {
             return Err(format!(
-                "{needing} need commands that are missing: {missing:?} (packages mount, e2fsprogs, xfsprogs)"
+                "{needing} need commands that are missing: {missing:?} (packages mount, e2fsprogs, xfsprogs, strace)"
             ));
         }
         Ok(())

@@ -1,15 +1,16 @@
 //! One data directory with its daemon, its callers and its oracle: life after life.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use onceward_testkit::SplitMix64;
 
-use crate::call::Call;
+use crate::call::{Call, Told};
 use crate::daemon::{Daemon, Launch, NotStarted};
 use crate::interrupt::interrupted;
-use crate::load::{Load, Notebook, Pace, look_back};
+use crate::load::{Load, Notebook, Pace, look_back, probe_begin, probe_reads};
 use crate::moment::Moment;
 use crate::oracle::{Ending, Judged, Level, Oracle, Promise, Violation};
 
@@ -170,6 +171,38 @@ impl Lane {
             }
             std::thread::sleep(left.min(GLANCE));
         }
+    }
+
+    /// Whether a begin on a fresh key is acquired within that time.
+    pub fn takes_begins(&mut self, within: Duration) -> bool {
+        let Some(address) = self.daemon.as_ref().map(Daemon::address) else { return false };
+        let since = Instant::now();
+        loop {
+            let seed = self.random.next_u64();
+            let probe = self.oracle.fresh_key();
+            let calls = probe_begin(address, seed, &self.notebook, probe);
+            let taken = calls.iter().any(|call| matches!(call.told, Some(Told::Acquired { .. })));
+            self.calls.extend(calls);
+            if taken || since.elapsed() > within || interrupted() {
+                return taken;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Whether keys that earlier lives settled, and that nobody touches now, are shown within that
+    /// time.
+    pub fn reads_go_on(&mut self, within: Duration) -> bool {
+        let Some(address) = self.daemon.as_ref().map(Daemon::address) else { return false };
+        let in_use = self.notebook.lock().unwrap_or_else(PoisonError::into_inner).in_use();
+        let touched: HashSet<u32> = self.calls.iter().map(|call| call.key).collect();
+        let mut keys = self.oracle.settled_keys();
+        keys.retain(|key| !in_use.contains(key) && !touched.contains(key));
+        keys.truncate(20);
+        let calls = probe_reads(address, within, &keys);
+        let answered = calls.iter().all(|call| call.told.is_some());
+        self.calls.extend(calls);
+        answered
     }
 
     /// Kills the daemon, ends its life and has it judged.

@@ -7,6 +7,7 @@
 pub mod call;
 pub mod daemon;
 pub mod image;
+pub mod injection;
 pub mod interrupt;
 pub mod lane;
 pub mod load;

@@ -18,7 +18,8 @@ use std::time::Duration;
 use onceward_client::Client;
 use tokio::task::JoinSet;
 
-use crate::call::Call;
+use crate::call::{Asked, Call};
+use caller::{Question, ask};
 pub use notebook::Notebook;
 use worker::Worker;
 
@@ -42,6 +43,9 @@ const CONNECTIONS: usize = 4;
 /// Longer than any daemon is paused or slowed down here.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
+/// For one try while the daemon may be halted.
+const PROBE_WITHIN: Duration = Duration::from_secs(2);
+
 /// Callers at work on a thread of their own.
 #[derive(Debug)]
 pub struct Load {
@@ -58,6 +62,19 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    fn new(notebook: &Arc<Mutex<Notebook>>) -> Arc<Self> {
+        Arc::new(Self {
+            notebook: Arc::clone(notebook),
+            stop: AtomicBool::new(false),
+            answered: AtomicU64::new(0),
+            calls: Mutex::default(),
+        })
+    }
+
+    fn take(&self) -> Vec<Call> {
+        std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(crate) fn notebook(&self) -> MutexGuard<'_, Notebook> {
         self.notebook.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,16 +100,11 @@ impl Load {
         seed: u64,
         notebook: &Arc<Mutex<Notebook>>,
     ) -> Self {
-        let shared = Arc::new(Shared {
-            notebook: Arc::clone(notebook),
-            stop: AtomicBool::new(false),
-            answered: AtomicU64::new(0),
-            calls: Mutex::default(),
-        });
+        let shared = Shared::new(notebook);
         let theirs = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
             on_this_thread(async move {
-                let clients = clients(address);
+                let clients = clients(address, ANSWER_WITHIN);
                 let mut workers = JoinSet::new();
                 for number in 0..pace.workers {
                     let client = clients[number as usize % clients.len()].clone();
@@ -116,7 +128,7 @@ impl Load {
     #[must_use]
     pub fn stop(mut self) -> Vec<Call> {
         self.join();
-        std::mem::take(&mut *self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner))
+        self.shared.take()
     }
 
     fn join(&mut self) {
@@ -135,8 +147,8 @@ impl Drop for Load {
     }
 }
 
-/// Looks at `keys` one after another over several connections, asks again what got no answer, and
-/// begins anew on some: what the next life owes its callers.
+/// Looks at `keys` over several connections, asks again what got no answer, and begins anew on some:
+/// what the next life owes its callers.
 #[must_use]
 pub fn look_back(
     address: SocketAddr,
@@ -144,38 +156,67 @@ pub fn look_back(
     notebook: &Arc<Mutex<Notebook>>,
     keys: &[u32],
 ) -> Vec<Call> {
-    let shared = Arc::new(Shared {
-        notebook: Arc::clone(notebook),
-        stop: AtomicBool::new(false),
-        answered: AtomicU64::new(0),
-        calls: Mutex::default(),
-    });
+    let shared = Shared::new(notebook);
     let theirs = Arc::clone(&shared);
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            on_this_thread(async move {
-                let clients = clients(address);
-                let mut workers = JoinSet::new();
-                let lanes = 32.min(keys.len().max(1));
-                for number in 0..lanes {
-                    let client = clients[number % clients.len()].clone();
-                    let worker = Worker::new(seed, number as u32, client, Arc::clone(&theirs));
-                    let keys: Vec<_> = keys.iter().skip(number).step_by(lanes).copied().collect();
-                    workers.spawn(worker.look_back(keys));
-                }
-                while workers.join_next().await.is_some() {}
-            });
-        });
+    apart(async move {
+        let clients = clients(address, ANSWER_WITHIN);
+        let mut workers = JoinSet::new();
+        let lanes = 32.min(keys.len().max(1));
+        for number in 0..lanes {
+            let client = clients[number % clients.len()].clone();
+            let worker = Worker::new(seed, number as u32, client, Arc::clone(&theirs));
+            let keys: Vec<_> = keys.iter().skip(number).step_by(lanes).copied().collect();
+            workers.spawn(worker.look_back(keys));
+        }
+        while workers.join_next().await.is_some() {}
     });
-    std::mem::take(&mut *shared.calls.lock().unwrap_or_else(PoisonError::into_inner))
+    shared.take()
+}
+
+/// One begin on `key`.
+#[must_use]
+pub fn probe_begin(
+    address: SocketAddr,
+    seed: u64,
+    notebook: &Arc<Mutex<Notebook>>,
+    key: u32,
+) -> Vec<Call> {
+    let shared = Shared::new(notebook);
+    let theirs = Arc::clone(&shared);
+    apart(async move {
+        let client = clients(address, PROBE_WITHIN)[0].clone();
+        Worker::new(seed, 0, client, theirs).begin_once(key).await;
+    });
+    shared.take()
+}
+
+/// A look at each of `keys`, answered within that time or not.
+#[must_use]
+pub fn probe_reads(address: SocketAddr, within: Duration, keys: &[u32]) -> Vec<Call> {
+    apart(async move {
+        let client = &clients(address, within)[0];
+        let mut calls = Vec::new();
+        for &key in keys {
+            calls.push(ask(client, key, Question::of(Asked::Get)).await);
+        }
+        calls
+    })
 }
 
 /// Whether the daemon at `address` answers a ping within that time.
 #[must_use]
 pub fn answers(address: SocketAddr, within: Duration) -> bool {
     on_this_thread(async move {
-        let client = &clients(address)[0];
+        let client = &clients(address, within)[0];
         tokio::time::timeout(within, client.ping()).await.is_ok_and(|pong| pong.is_ok())
+    })
+}
+
+/// On a thread of its own, for a caller that may be inside another runtime.
+fn apart<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| on_this_thread(work));
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
@@ -189,12 +230,12 @@ fn on_this_thread<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// No repeats behind the rig's back: each call is sent once.
-fn clients(address: SocketAddr) -> Vec<Client> {
+fn clients(address: SocketAddr, answer_within: Duration) -> Vec<Client> {
     (0..CONNECTIONS)
         .map(|_| {
             Client::builder(&format!("onceward://{address}/rig"))
                 .retries_max(0)
-                .request_timeout(ANSWER_WITHIN)
+                .request_timeout(answer_within)
                 .back_off(Duration::from_millis(1), Duration::from_millis(5))
                 .open()
                 .expect("a URL of our own making")

@@ -23,6 +23,7 @@ mod tests;
 mod violation;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -36,6 +37,9 @@ pub use violation::{Promise, Violation};
 
 /// Calls of one key that a report shows.
 const HISTORY_MAX: usize = 60;
+
+/// Numbers of keys that no load reaches.
+const FRESH_KEYS_FROM: u32 = 1 << 31;
 
 /// Violations of one life that are kept; more say nothing new.
 const VIOLATIONS_MAX: usize = 3;
@@ -80,6 +84,7 @@ pub struct Oracle {
     restarts: Vec<Restart>,
     last_acknowledged: Moment,
     largest_fence: u64,
+    fresh_keys: u32,
     judged: Judged,
 }
 
@@ -105,6 +110,7 @@ impl Oracle {
             restarts: Vec::new(),
             last_acknowledged: Moment::START,
             largest_fence: 0,
+            fresh_keys: 0,
             judged: Judged::default(),
         }
     }
@@ -121,6 +127,28 @@ impl Oracle {
         let mut keys: Vec<_> = self.keys.keys().copied().collect();
         keys.sort_unstable();
         keys
+    }
+
+    /// A key that no caller of a load uses, another one each time.
+    pub fn fresh_key(&mut self) -> u32 {
+        self.fresh_keys += 1;
+        FRESH_KEYS_FROM + self.fresh_keys
+    }
+
+    /// Keys that hold an entry for a good while yet, all of whose facts are synced.
+    #[must_use]
+    pub fn settled_keys(&self) -> Vec<u32> {
+        let soon = Moment::now().after(Duration::from_secs(60));
+        let settled = |standing: &Standing| {
+            let kept = standing.held.entry.as_ref().is_some_and(|entry| entry.kept_until > soon);
+            kept && standing.unsettled.is_empty()
+        };
+        let settled = self.keys.iter().filter(|(_, key)| {
+            !key.standing.is_empty()
+                && key.restarts == self.restarts.len()
+                && key.standing.iter().all(settled)
+        });
+        settled.map(|(number, _)| *number).collect()
     }
 
     /// Judges a life that has ended: all its calls, and when its process was dead. The next life

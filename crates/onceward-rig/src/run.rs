@@ -1,5 +1,6 @@
 //! Named runs: what is done to daemons, how often, on how many lanes side by side.
 
+mod faults;
 mod kill;
 mod power;
 
@@ -49,11 +50,13 @@ pub enum RunName {
     Loop,
     /// The power of their disks is cut.
     Power,
+    /// System calls of their journals fail.
+    Faults,
 }
 
 impl RunName {
     /// All of them, in the order in which `all` takes them.
-    pub const ALL: &[Self] = &[Self::Kill, Self::Loop, Self::Power];
+    pub const ALL: &[Self] = &[Self::Kill, Self::Loop, Self::Power, Self::Faults];
 
     /// The word used on the command line.
     #[must_use]
@@ -62,6 +65,7 @@ impl RunName {
             Self::Kill => "kill",
             Self::Loop => "loop",
             Self::Power => "power",
+            Self::Faults => "faults",
         }
     }
 
@@ -69,7 +73,7 @@ impl RunName {
     #[must_use]
     pub const fn times_default(self) -> u64 {
         match self {
-            Self::Kill => 150,
+            Self::Kill | Self::Faults => 150,
             Self::Loop => 200,
             Self::Power => 100,
         }
@@ -80,7 +84,7 @@ impl RunName {
     pub const fn needs_root(self) -> bool {
         match self {
             Self::Kill | Self::Loop => false,
-            Self::Power => true,
+            Self::Power | Self::Faults => true,
         }
     }
 }
@@ -270,6 +274,7 @@ pub fn perform(run: RunName, wanted: u64, setting: &Setting, tell: impl Fn(&str)
                     let report = match run {
                         RunName::Kill => kill::kill(setting, number, turns),
                         RunName::Loop => kill::crash_loop(setting, number, turns),
+                        RunName::Faults => faults::faults(setting, number, turns),
                         RunName::Power => power::power(setting, number, turns),
                     };
                     if !report.violations.is_empty() || report.error.is_some() {

@@ -1,6 +1,7 @@
 //! What callers know about the keys in use: tokens they were given, calls without an answer.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::call::{Asked, Call, Owner, Told};
 use crate::oracle::CALLS_MAX;
@@ -64,6 +65,12 @@ impl Notebook {
         touched.sort_unstable();
         touched.dedup();
         touched
+    }
+
+    /// Keys that workers may draw now.
+    #[must_use]
+    pub const fn in_use(&self) -> Range<u32> {
+        self.next - WINDOW..self.next
     }
 
     pub(crate) fn new_attempt(&mut self) -> u128 {

@@ -66,6 +66,11 @@ impl Worker {
         }
     }
 
+    pub(crate) async fn begin_once(mut self, key: u32) {
+        let question = self.begin(key, &Page::default());
+        self.ask(key, question).await;
+    }
+
     async fn ask(&self, key: u32, question: Question) -> bool {
         let call = ask(&self.client, key, question).await;
         self.note(call)

@@ -2,7 +2,6 @@ mod against_the_model;
 
 use super::*;
 use crate::call::{Owner, Print};
-use std::time::Duration;
 
 const LEASE: Duration = Duration::from_millis(300);
 const INTERVAL: Level = Level::Interval(Duration::from_millis(100));
