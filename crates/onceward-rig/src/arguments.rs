@@ -7,7 +7,7 @@ use clap::Parser;
 use onceward_rig::image;
 use onceward_rig::injection;
 use onceward_rig::oracle::Level;
-use onceward_rig::run::RunName;
+use onceward_rig::run::{RunName, clock};
 use tempfile::TempDir;
 
 /// Drive a daemon through crashes and faults under load, and judge its answers
@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
     /// Print a summary as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,
-    /// What to do, and how often: kill, loop, power, faults, or all [default: all]
+    /// What to do, and how often: kill, loop, power, faults, damage, clock, still, twins, full, or all [default: all]
     #[arg(value_name = "RUN[:TIMES]", value_parser = run)]
     runs: Vec<Wanted>,
 }
@@ -120,6 +120,9 @@ impl Arguments {
     pub(crate) fn check(&self) -> Result<(), String> {
         if !self.daemon.is_file() {
             return Err(format!("--daemon: there is no file {}", self.daemon.display()));
+        }
+        if self.runs().iter().any(|(run, _)| *run == RunName::Clock) {
+            clock::library()?;
         }
         let needing: Vec<_> = self
             .runs()

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -72,12 +73,30 @@ pub struct NotStarted {
     pub log: String,
 }
 
+impl NotStarted {
+    /// Whether it said no by itself: an exit status of its own, and a reason.
+    ///
+    /// # Errors
+    /// What it did instead.
+    pub fn refusal(&self) -> Result<(), String> {
+        match self.status {
+            None => Err("it hung instead of refusing".to_owned()),
+            Some(status) if status.code().is_none() => Err(format!("it ended by {status}")),
+            Some(status) if status.code() == Some(101) => Err("it panicked".to_owned()),
+            Some(status) if status.success() => Err("it ended as if all was well".to_owned()),
+            Some(_) if self.log.trim().is_empty() => Err("it gave no reason".to_owned()),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
 /// A process that listens.
 #[derive(Debug)]
 pub struct Daemon {
     process: Process,
     address: SocketAddr,
     log: Arc<Mutex<VecDeque<String>>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 /// A process that may not listen yet.
@@ -86,6 +105,7 @@ pub struct Starting {
     process: Process,
     first_line: Receiver<String>,
     log: Arc<Mutex<VecDeque<String>>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 /// A child that is killed when it is let go of.
@@ -130,7 +150,7 @@ impl Launch {
     pub fn spawn(&self) -> std::io::Result<Starting> {
         let mut child = self.command().spawn()?;
         let log = Arc::new(Mutex::new(VecDeque::new()));
-        if let Some(stderr) = child.stderr.take() {
+        let reader = child.stderr.take().map(|stderr| {
             let log = Arc::clone(&log);
             std::thread::spawn(move || {
                 for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -140,8 +160,8 @@ impl Launch {
                     }
                     log.push_back(line);
                 }
-            });
-        }
+            })
+        });
         let (tell, first_line) = channel();
         if let Some(stdout) = child.stdout.take() {
             std::thread::spawn(move || {
@@ -150,7 +170,7 @@ impl Launch {
                 }
             });
         }
-        Ok(Starting { process: Process(child), first_line, log })
+        Ok(Starting { process: Process(child), first_line, log, reader })
     }
 
     /// Starts the process and waits until it listens.
@@ -181,11 +201,19 @@ impl Starting {
         let told = line.and_then(|line| serde_json::from_str::<Listening>(&line).ok());
         let address = told.and_then(|told| told.listening.first()?.parse().ok());
         if let Some(address) = address {
-            return Ok(Daemon { process: self.process, address, log: self.log });
+            return Ok(Daemon {
+                process: self.process,
+                address,
+                log: self.log,
+                reader: self.reader,
+            });
         }
         // It has closed its output, so it is about to end, unless it hangs.
         let status = self.process.ended_within(Duration::from_secs(2));
         self.process.kill();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
         Err(NotStarted { status, log: joined(&self.log) })
     }
 
@@ -226,12 +254,18 @@ impl Daemon {
         Moment::now()
     }
 
-    /// Asks it to stop (S17) and waits; how it ended, and when it had. `None`: it did not in time,
-    /// and was killed.
-    pub fn stop(mut self) -> (Option<ExitStatus>, Moment) {
+    /// Asks it to stop (S17) and waits; how it ended, when it had, and its log. `None`: it did not in
+    /// time, and was killed.
+    pub fn stop(mut self) -> (Option<ExitStatus>, Moment, String) {
         self.signal(Signal::SIGTERM);
         let status = self.process.ended_within(STOPPED_WITHIN);
-        (status, self.kill())
+        self.process.kill();
+        let death = Moment::now();
+        // The rest of its log is in a pipe that nobody writes to any more.
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        (status, death, self.log())
     }
 
     /// Stops the process where it is, or lets it go on.

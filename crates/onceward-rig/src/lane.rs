@@ -10,7 +10,7 @@ use onceward_testkit::SplitMix64;
 use crate::call::{Call, Told};
 use crate::daemon::{Daemon, Launch, NotStarted};
 use crate::interrupt::interrupted;
-use crate::load::{Load, Notebook, Pace, look_back, probe_begin, probe_reads};
+use crate::load::{Load, Notebook, Pace, duel, look_back, probe_begin, probe_reads};
 use crate::moment::Moment;
 use crate::oracle::{Ending, Judged, Level, Oracle, Promise, Violation};
 
@@ -19,6 +19,9 @@ const OLD_KEYS_LOOKED_AT: usize = 60;
 
 /// Keys that are looked at after a restart in all.
 const KEYS_LOOKED_AT_MAX: usize = 600;
+
+/// Keys that two parties want while the daemon stands still.
+const DUEL_KEYS: u32 = 48;
 
 /// How often a wait looks whether the daemon has ended or the rig is to stop.
 const GLANCE: Duration = Duration::from_millis(2);
@@ -40,6 +43,7 @@ pub struct Lane {
     loaded: Duration,
     answered: u64,
     starts: u64,
+    last_log: String,
 }
 
 /// What a lane has done.
@@ -77,6 +81,7 @@ impl Lane {
             loaded: Duration::ZERO,
             answered: 0,
             starts: 0,
+            last_log: String::new(),
         }
     }
 
@@ -95,6 +100,12 @@ impl Lane {
     #[must_use]
     pub const fn daemon(&self) -> Option<&Daemon> {
         self.daemon.as_ref()
+    }
+
+    /// The end of the log of the daemon that runs, or of the last that stopped by itself.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.daemon.as_ref().map_or_else(|| self.last_log.clone(), Daemon::log)
     }
 
     /// Starts a daemon that has to start, asks it what the last life owes, and puts it under load.
@@ -117,6 +128,12 @@ impl Lane {
     pub fn try_begin_life(&mut self) -> Result<(), NotStarted> {
         self.starts += 1;
         let daemon = self.launch.start()?;
+        self.adopt(daemon);
+        Ok(())
+    }
+
+    /// Goes on with a daemon that was just started over the lane's directory.
+    pub fn adopt(&mut self, daemon: Daemon) {
         let address = daemon.address();
         self.daemon = Some(daemon);
         let keys = self.keys_to_look_at(KEYS_LOOKED_AT_MAX);
@@ -126,7 +143,6 @@ impl Lane {
         let seed = self.random.next_u64();
         let load = Load::start(address, self.pace, seed, &self.notebook);
         self.load = Some((load, Instant::now()));
-        Ok(())
     }
 
     /// Starts a process, waits that long, does `last`, and kills it, wherever it is by then.
@@ -190,6 +206,18 @@ impl Lane {
         }
     }
 
+    /// Has owners and rivals wait in the sockets of the daemon while it stands still for longer than
+    /// their leases; whether it answers them afterwards. The load goes on beside.
+    pub fn duel(&mut self) -> bool {
+        let keys: Vec<u32> = (0..DUEL_KEYS).map(|_| self.oracle.fresh_key()).collect();
+        let Some(daemon) = self.daemon.as_mut() else { return false };
+        let address = daemon.address();
+        let calls = duel(address, &self.notebook, &keys, |paused| daemon.pause(paused));
+        let answered = calls.iter().all(|call| call.told.is_some());
+        self.calls.extend(calls);
+        answered
+    }
+
     /// Whether keys that earlier lives settled, and that nobody touches now, are shown within that
     /// time.
     pub fn reads_go_on(&mut self, within: Duration) -> bool {
@@ -221,8 +249,8 @@ impl Lane {
     pub fn stop(&mut self) -> Result<(), Broken> {
         // Some calls are under way when the signal comes: they are answered, or not.
         let Some(daemon) = self.daemon.take() else { return self.kill() };
-        let log = Arc::new(daemon.log());
-        let (status, death) = daemon.stop();
+        let (status, death, log) = daemon.stop();
+        self.last_log.clone_from(&log);
         let judged = self.bury(Ending::Stopped, death);
         match status {
             Some(status) if status.success() => judged,

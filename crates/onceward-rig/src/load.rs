@@ -5,6 +5,7 @@
 //! not its order.
 
 mod caller;
+mod duel;
 mod kind;
 mod notebook;
 mod worker;
@@ -186,6 +187,23 @@ pub fn probe_begin(
     apart(async move {
         let client = clients(address, PROBE_WITHIN)[0].clone();
         Worker::new(seed, 0, client, theirs).begin_once(key).await;
+    });
+    shared.take()
+}
+
+/// Two parties at each of `keys` while the daemon stands still; `pause` stops it, or lets it go on.
+#[must_use]
+pub fn duel(
+    address: SocketAddr,
+    notebook: &Arc<Mutex<Notebook>>,
+    keys: &[u32],
+    pause: impl FnMut(bool) + Send,
+) -> Vec<Call> {
+    let shared = Shared::new(notebook);
+    let theirs = Arc::clone(&shared);
+    apart(async move {
+        let clients = clients(address, ANSWER_WITHIN);
+        duel::duel(&clients, theirs, keys, pause).await;
     });
     shared.take()
 }

@@ -1,8 +1,13 @@
 //! Named runs: what is done to daemons, how often, on how many lanes side by side.
 
+pub mod clock;
+mod damage;
 mod faults;
+mod full;
 mod kill;
 mod power;
+mod still;
+mod twins;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -52,11 +57,31 @@ pub enum RunName {
     Power,
     /// System calls of their journals fail.
     Faults,
+    /// Their files are damaged while they do not run.
+    Damage,
+    /// The wall clock steps.
+    Clock,
+    /// The process stands still for longer than a lease.
+    Still,
+    /// Two daemons on one directory.
+    Twins,
+    /// Disks that are full, or read-only.
+    Full,
 }
 
 impl RunName {
     /// All of them, in the order in which `all` takes them.
-    pub const ALL: &[Self] = &[Self::Kill, Self::Loop, Self::Power, Self::Faults];
+    pub const ALL: &[Self] = &[
+        Self::Kill,
+        Self::Loop,
+        Self::Power,
+        Self::Faults,
+        Self::Damage,
+        Self::Clock,
+        Self::Still,
+        Self::Twins,
+        Self::Full,
+    ];
 
     /// The word used on the command line.
     #[must_use]
@@ -66,6 +91,11 @@ impl RunName {
             Self::Loop => "loop",
             Self::Power => "power",
             Self::Faults => "faults",
+            Self::Damage => "damage",
+            Self::Clock => "clock",
+            Self::Still => "still",
+            Self::Twins => "twins",
+            Self::Full => "full",
         }
     }
 
@@ -73,7 +103,9 @@ impl RunName {
     #[must_use]
     pub const fn times_default(self) -> u64 {
         match self {
-            Self::Kill | Self::Faults => 150,
+            Self::Kill | Self::Faults | Self::Damage => 150,
+            Self::Clock => 40,
+            Self::Still | Self::Twins | Self::Full => 20,
             Self::Loop => 200,
             Self::Power => 100,
         }
@@ -83,8 +115,8 @@ impl RunName {
     #[must_use]
     pub const fn needs_root(self) -> bool {
         match self {
-            Self::Kill | Self::Loop => false,
-            Self::Power | Self::Faults => true,
+            Self::Kill | Self::Loop | Self::Clock | Self::Still | Self::Twins => false,
+            Self::Power | Self::Faults | Self::Damage | Self::Full => true,
         }
     }
 }
@@ -274,6 +306,11 @@ pub fn perform(run: RunName, wanted: u64, setting: &Setting, tell: impl Fn(&str)
                     let report = match run {
                         RunName::Kill => kill::kill(setting, number, turns),
                         RunName::Loop => kill::crash_loop(setting, number, turns),
+                        RunName::Damage => damage::damage(setting, number, turns),
+                        RunName::Clock => clock::clock(setting, number, turns),
+                        RunName::Still => still::still(setting, number, turns),
+                        RunName::Twins => twins::twins(setting, number, turns),
+                        RunName::Full => full::full(setting, number, turns),
                         RunName::Faults => faults::faults(setting, number, turns),
                         RunName::Power => power::power(setting, number, turns),
                     };
