@@ -175,10 +175,10 @@ pub fn traced(log: &str) -> Traced {
             Some(_) => halves.remove(thread),
             None => facts_file(told),
         };
-        if told.ends_with("<unfinished ...>") {
-            if let Some(file) = file {
-                halves.insert(thread, file);
-            }
+        if told.ends_with("<unfinished ...>")
+            && let Some(file) = file
+        {
+            halves.insert(thread, file);
         }
         let injected = told.contains("(INJECTED)") || told.contains("(DELAYED)");
         traced.injected += u64::from(injected);

@@ -121,6 +121,18 @@ impl RunName {
     }
 }
 
+impl RunName {
+    /// Whether its daemons are at work all the time, so that a low rate means a weak load. Others
+    /// halt them, or make them stand still.
+    #[must_use]
+    pub const fn needs_rate(self) -> bool {
+        match self {
+            Self::Kill | Self::Power | Self::Damage | Self::Clock => true,
+            Self::Loop | Self::Faults | Self::Still | Self::Twins | Self::Full => false,
+        }
+    }
+}
+
 /// What came of a run.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
@@ -138,6 +150,8 @@ pub struct Report {
     pub answered: u64,
     /// Answers per second of load and daemon.
     pub answered_per_second: f64,
+    /// Whether that must not be low.
+    pub needs_rate: bool,
     /// Wall time.
     pub seconds: f64,
     /// What the oracles judged.
@@ -339,6 +353,7 @@ pub fn perform(run: RunName, wanted: u64, setting: &Setting, tell: impl Fn(&str)
         run: run.name().to_owned(),
         wanted,
         times: turns.done(),
+        needs_rate: run.needs_rate(),
         seconds: since.elapsed().as_secs_f64(),
         ..Report::default()
     };
