@@ -14,6 +14,7 @@ pub mod durability;
 mod durable_bars;
 pub mod echo;
 pub mod figures;
+pub mod gate;
 pub mod launch;
 pub mod mode;
 pub mod output;

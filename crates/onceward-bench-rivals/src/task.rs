@@ -142,7 +142,7 @@ impl Task {
         let (plan, values) = (&self.plan, &self.values.load()?);
         let ballast = || Ballast::hold(self.need_bytes, plan.entries + plan.batched());
         if let [one, other, ..] = plan.cores[..] {
-            cores::await_near(one, other, self.patience)?;
+            cores::await_near(one, other, cores::NEAR_NANOS_MAX, self.patience)?;
         }
         let measured = match &self.kind {
             Kind::Floors(floors) => {

@@ -8,10 +8,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use onceward_bench::engine::{Fault, cores};
-use onceward_bench::load::Mix;
+use onceward_bench::load::{FINGERPRINT_BYTES, Mix};
 
 use super::durability::Durability;
 use super::echo::Echo;
+use super::gate::Gate;
 use super::launch::{LAUNCH, Launch};
 use super::mode::Mode;
 use super::output::OutputArgs;
@@ -100,6 +101,9 @@ struct RivalsArgs {
     /// Bytes of each value
     #[arg(long, value_name = "BYTES", default_value_t = 512)]
     value_bytes: usize,
+    /// Bytes of each fingerprint that is sent, where a target knows such a thing
+    #[arg(long, value_name = "BYTES", default_value_t = FINGERPRINT_BYTES as u8, value_parser = clap::value_parser!(u8).range(16..=FINGERPRINT_BYTES as i64))]
+    fingerprint_bytes: u8,
     /// Runs of each
     #[arg(long, value_name = "N", default_value_t = 5)]
     runs: usize,
@@ -109,6 +113,13 @@ struct RivalsArgs {
     /// How long a run of two cores waits for them to be near, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     gate: u64,
+    /// The same for all runs together: then those that are left start at once
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    gate_in_all: u64,
+    /// Near is a cache line that goes from core to core in so many nanoseconds. A run that starts
+    /// or ends above it is marked invalid
+    #[arg(long, value_name = "NANOS", default_value_t = cores::NEAR_NANOS_MAX)]
+    near_ns: f64,
     /// How often a run is repeated whose cores moved apart
     #[arg(long, value_name = "N", default_value_t = 3)]
     far_retries: usize,
@@ -143,6 +154,9 @@ struct MemoryArgs {
     /// Bytes of each value
     #[arg(long, value_name = "BYTES", default_value_t = 512)]
     value_bytes: usize,
+    /// Bytes of each fingerprint that is sent, where a target knows such a thing
+    #[arg(long, value_name = "BYTES", default_value_t = FINGERPRINT_BYTES as u8, value_parser = clap::value_parser!(u8).range(16..=FINGERPRINT_BYTES as i64))]
+    fingerprint_bytes: u8,
     /// Runs of each
     #[arg(long, value_name = "N", default_value_t = 1)]
     runs: usize,
@@ -192,9 +206,10 @@ impl MemoryArgs {
             exact_index: true,
             warm_up: 0,
             value_bytes: self.value_bytes,
+            fingerprint_bytes: self.fingerprint_bytes.into(),
             runs: self.runs,
             transport: Transport::Tcp,
-            patience: Duration::ZERO,
+            gate: Gate::new(cores::NEAR_NANOS_MAX, Duration::ZERO, Duration::ZERO),
             far_retries: 0,
             seed: 1,
             given: self.given.clone(),
@@ -227,9 +242,14 @@ impl RivalsArgs {
             exact_index: false,
             warm_up: self.warm_up,
             value_bytes: self.value_bytes,
+            fingerprint_bytes: self.fingerprint_bytes.into(),
             runs: if self.quick { self.runs.min(3) } else { self.runs },
             transport: if self.unix { Transport::Unix } else { Transport::Tcp },
-            patience: Duration::from_secs(self.gate),
+            gate: Gate::new(
+                self.near_ns,
+                Duration::from_secs(self.gate),
+                Duration::from_secs(self.gate_in_all),
+            ),
             far_retries: self.far_retries,
             seed: self.seed,
             given: self.given.clone(),
@@ -252,9 +272,10 @@ impl RivalsArgs {
             exact_index: false,
             warm_up: 100,
             value_bytes: self.value_bytes,
+            fingerprint_bytes: self.fingerprint_bytes.into(),
             runs: 1,
             transport: if self.unix { Transport::Unix } else { Transport::Tcp },
-            patience: Duration::ZERO,
+            gate: Gate::new(cores::NEAR_NANOS_MAX, Duration::ZERO, Duration::ZERO),
             far_retries: 0,
             seed: self.seed,
             given: self.given.clone(),

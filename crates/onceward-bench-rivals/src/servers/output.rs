@@ -9,7 +9,7 @@ use onceward_bench::engine::Fault;
 use onceward_bench::load::record::Document;
 use onceward_bench::load::report::{compare, hdr_logs, html, read, table, write};
 
-use super::{bars, verdict};
+use super::verdict;
 
 /// Where it goes besides the terminal.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -47,9 +47,6 @@ impl OutputArgs {
     pub fn show(&self, document: &Document, before: Option<&Document>) -> Result<ExitCode, Fault> {
         let width = Term::stdout().size_checked().map(|(_, width)| width);
         print!("{}", table(document, width));
-        if !document.bars.is_empty() {
-            print!("\nBars\n{}", bars::text(&document.bars));
-        }
         let changes = before.map(|before| compare(before, document));
         if let Some(changes) = &changes {
             print!("\n{}", changes.table(width));

@@ -2,17 +2,20 @@
 
 use std::hint::black_box;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use indicatif::ProgressBar;
 use memmap2::{Advice, MmapMut};
 use onceward_bench::engine::{Fault, Values, cores};
 use onceward_bench::load::record::{Document, Machine, Run, SCHEMA, Series, Target};
-use onceward_bench::load::{Address, Bound, KEY_BYTES, Mix, Plan, ServerProcess};
+use onceward_bench::load::{
+    Address, Bound, FINGERPRINT_BYTES, KEY_BYTES, Mix, Plan, ServerProcess,
+};
 
 use super::bars::bars;
 use super::durability::Durability;
 use super::durable_bars::durable_bars;
+use super::gate::Gate;
 use super::mode::Mode;
 use super::process::{Server, Transport};
 use super::program::Given;
@@ -50,12 +53,14 @@ pub struct Scope {
     pub warm_up: u64,
     /// Bytes of each value.
     pub value_bytes: usize,
+    /// Bytes of each fingerprint.
+    pub fingerprint_bytes: usize,
     /// Runs of each.
     pub runs: usize,
     /// How connections reach servers.
     pub transport: Transport,
-    /// How long a run of two cores waits for them to be near.
-    pub patience: Duration,
+    /// What a run of two cores waits for.
+    pub gate: Gate,
     /// How often such a run is repeated if they moved apart.
     pub far_retries: usize,
     /// Decides keys, values and order.
@@ -89,6 +94,14 @@ pub fn run(scope: &Scope, progress: &ProgressBar) -> Result<Document, Fault> {
     let groups = groups(scope);
     let asked = |group: &Group| subjects(scope, group).len() * scope.runs;
     progress.set_length(groups.iter().map(asked).sum::<usize>() as u64);
+    let scripted = |target: &&TargetName| target.is_script();
+    if scope.fingerprint_bytes != FINGERPRINT_BYTES
+        && let Some(target) = scope.targets.iter().find(scripted)
+    {
+        // Taking any length would cost them, in a comparison with us.
+        let why = format!("{target}: its scripts take fingerprints of {FINGERPRINT_BYTES} bytes");
+        return Err(why.into());
+    }
     for target in &scope.targets {
         // Before hours of measuring, not after.
         target.program().find(&scope.given)?;
@@ -110,6 +123,9 @@ pub fn run(scope: &Scope, progress: &ProgressBar) -> Result<Document, Fault> {
     }
     document.bars = bars(&document);
     document.bars.extend(durable_bars(&document));
+    for bar in &mut document.bars {
+        bar.verdict = bar.verdict();
+    }
     Ok(document)
 }
 
@@ -198,11 +214,10 @@ impl Subject<'_> {
             let before = run.cache_line_ns.unwrap_or(f64::INFINITY);
             let distance = before.max(cores::distance_nanos(one, other)?);
             run.cache_line_ns = Some(distance);
-            let near = distance <= cores::NEAR_NANOS_MAX;
-            if near || attempt == self.scope.far_retries {
-                if !near {
-                    run.invalid = Some(format!("cores far from each other: {distance:.0} ns"));
-                }
+            let objection = self.scope.gate.objection(distance);
+            if objection.is_none() || attempt == self.scope.far_retries {
+                // What made it invalid before is the graver reason.
+                run.invalid = run.invalid.or(objection);
                 series.runs.push(run);
                 return Ok(());
             }
@@ -225,13 +240,11 @@ impl Subject<'_> {
             Server::start(target.program(), &scope.given, scope.transport, &needs, &cores.server)?;
         if series.runs.is_empty() {
             series.load = plan.load(group.mode.name(), Some(threads));
+            series.load.near_ns = cores.pair().map(|_| scope.gate.near_nanos());
             series.target = describe(target, durability, &server)?;
         }
         make_memory_ready(usize::try_from(needs.entries * (needs.entry_bytes + READY_BEYOND))?)?;
-        let before = cores
-            .pair()
-            .map(|(one, other)| cores::await_near(one, other, scope.patience))
-            .transpose()?;
+        let before = cores.pair().map(|pair| scope.gate.pass(pair)).transpose()?;
         let process = ServerProcess::of(server.pid())?;
         let never = AtomicBool::new(false);
         let mut run = target.run(&plan, round as u64, server.address(), process, &never)?;
@@ -252,6 +265,7 @@ impl Subject<'_> {
         plan.threads = generator.len();
         plan.keys = scope.keys;
         plan.values = Values::sized(scope.value_bytes)?;
+        plan.terms.fingerprint_bytes = scope.fingerprint_bytes;
         plan.seed = scope.seed;
         plan.cores = generator.to_vec();
         Ok(plan)

@@ -87,6 +87,12 @@ impl TargetName {
         }
     }
 
+    /// Whether scripts on the server do the whole job.
+    #[must_use]
+    pub const fn is_script(self) -> bool {
+        matches!(self, Self::RedisLua | Self::ValkeyLua)
+    }
+
     /// What it does not do that Onceward does.
     #[must_use]
     pub const fn lacks(self) -> &'static str {
@@ -131,7 +137,7 @@ impl TargetName {
         let terms = plan.terms;
         match self {
             Self::Echo => {
-                let floor = EchoDialect::new()?;
+                let floor = EchoDialect::new(terms)?;
                 let dialect = move || floor.another();
                 load::run(plan, number, address, &dialect, Some(server), interrupted)
             }

@@ -11,8 +11,8 @@ use nix::unistd::Pid;
 
 use super::system::Fault;
 
-/// One way between near cores, at most. Beyond it they sit apart on the host, and two threads
-/// measure the host's wiring rather than the engine.
+/// One way between near cores, at most, unless another bound is chosen. Beyond it they sit apart on
+/// the host, and two threads measure the host's wiring rather than the engine.
 pub const NEAR_NANOS_MAX: f64 = 32.0;
 const ROUND_TRIPS: u32 = 5_000;
 
@@ -91,17 +91,24 @@ fn ping_pong(one: usize, other: usize) -> Result<f64, Fault> {
     Ok(elapsed.as_nanos() as f64 / f64::from(2 * ROUND_TRIPS))
 }
 
-/// Waits until the two cores are near each other, at most `patience`. Returns the last distance.
+/// Waits until a cache line goes from one core to the other in `near_nanos`, at most `patience`.
+/// Returns the last distance.
 ///
 /// # Errors
 /// A core cannot be had.
-pub fn await_near(one: usize, other: usize, patience: Duration) -> Result<f64, Fault> {
+pub fn await_near(
+    one: usize,
+    other: usize,
+    near_nanos: f64,
+    patience: Duration,
+) -> Result<f64, Fault> {
     let started = Instant::now();
     loop {
         let distance = distance_nanos(one, other)?;
-        if distance <= NEAR_NANOS_MAX || started.elapsed() >= patience {
+        let left = patience.saturating_sub(started.elapsed());
+        if distance <= near_nanos || left.is_zero() {
             return Ok(distance);
         }
-        thread::sleep(Duration::from_millis(500));
+        thread::sleep(left.min(Duration::from_millis(500)));
     }
 }

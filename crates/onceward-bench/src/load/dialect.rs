@@ -6,7 +6,7 @@ use crate::engine::Fault;
 
 /// Bytes of every key: UUID text.
 pub const KEY_BYTES: usize = 36;
-/// Bytes of every fingerprint: as SHA-256 makes them.
+/// Most bytes of a fingerprint: as SHA-256 makes them.
 pub const FINGERPRINT_BYTES: usize = 32;
 
 /// What holds for all requests of a run.
@@ -16,11 +16,18 @@ pub struct Terms {
     pub lease: Duration,
     /// How long a result is kept, from the first begin on.
     pub retention: Duration,
+    /// How many bytes of each fingerprint are sent, and stored by who stores it: 16 to
+    /// [`FINGERPRINT_BYTES`].
+    pub fingerprint_bytes: usize,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { lease: Duration::from_secs(30), retention: Duration::from_secs(24 * 3_600) }
+        Self {
+            lease: Duration::from_secs(30),
+            retention: Duration::from_secs(24 * 3_600),
+            fingerprint_bytes: FINGERPRINT_BYTES,
+        }
     }
 }
 
@@ -45,7 +52,8 @@ pub enum Ask<'a> {
         key: &'a [u8; KEY_BYTES],
         /// New for every begin. A target without such a thing leaves it out.
         attempt: &'a [u8; 16],
-        /// What is asked for; another one under the same key is refused, where a target can.
+        /// What is asked for; another one under the same key is refused, where a target can. As much
+        /// of it goes as [`Terms`] say.
         fingerprint: &'a [u8; FINGERPRINT_BYTES],
         /// How long to wait while somebody else holds the key; zero answers at once.
         wait: Duration,

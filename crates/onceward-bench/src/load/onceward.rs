@@ -61,7 +61,7 @@ pub(super) fn begin(ask: &Ask<'_>, terms: &Terms) -> Result<Begin, Fault> {
         return Err("no begin".into());
     };
     Ok(Begin {
-        fingerprint: Fingerprint::Digest(Digest::new(*fingerprint)?),
+        fingerprint: Fingerprint::Digest(Digest::new(&fingerprint[..terms.fingerprint_bytes])?),
         attempt_id: AttemptId::from_bytes(**attempt),
         lease: millis(terms.lease),
         retention: millis(terms.retention),

@@ -60,6 +60,8 @@ pub struct Bar {
     /// There, too: what ours takes beyond the floor, of what the rival takes beyond it. Says how
     /// the servers compare where the kernel takes most of both.
     pub beyond_floor: Option<f64>,
+    /// [`Bar::verdict`] when it was judged, for who reads the file.
+    pub verdict: String,
 }
 
 impl Bar {
@@ -73,6 +75,24 @@ impl Bar {
     #[must_use]
     pub fn missed_by(&self) -> f64 {
         self.found / self.bound
+    }
+
+    /// Whether the kernel's floor itself has more of the rival than ours may: then nobody who
+    /// answers over a socket reaches the bar on this host.
+    #[must_use]
+    pub fn is_below_floor(&self) -> bool {
+        self.floor.is_some_and(|floor| floor > self.bound)
+    }
+
+    /// `met`, or by how much it is missed.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        if self.is_met() {
+            return "met".to_owned();
+        }
+        let missed = format!("missed by {:.2} ×", self.missed_by());
+        let below = ", below the floor on this host";
+        if self.is_below_floor() { missed + below } else { missed }
     }
 }
 
@@ -152,6 +172,11 @@ pub struct Load {
     pub warm_up: String,
     /// Decides keys, values and order.
     pub seed: u64,
+    /// Bytes of each fingerprint, from those who send one.
+    pub fingerprint_bytes: Option<usize>,
+    /// The most that a cache line may take from one core to the other, where there are two. A run
+    /// above it is invalid.
+    pub near_ns: Option<f64>,
 }
 
 /// One run.

@@ -17,6 +17,7 @@
 //! [`Document`]: super::record::Document
 
 mod block;
+mod bounds;
 mod comparison;
 mod form;
 mod grid;

@@ -82,6 +82,22 @@ impl Plan {
         })
     }
 
+    /// How long it takes, where that is known: the warm-up and what is measured, without what is
+    /// stored before.
+    #[must_use]
+    pub fn length(&self) -> Option<Duration> {
+        let of = |bound: Bound| match (bound.duration, bound.operations, self.pace) {
+            (Some(duration), None, _) => Some(duration),
+            (None, Some(operations), Pace::Open { rate, .. }) => {
+                Duration::try_from_secs_f64(operations as f64 / rate).ok()
+            }
+            (None, None, _) => Some(Duration::ZERO),
+            // Whichever comes first, or as many as there are at whatever rate is reached.
+            _ => None,
+        };
+        Some(of(self.warm_up)? + of(self.bound)?)
+    }
+
     /// The plan as the record has it.
     #[must_use]
     pub fn load(&self, mode: &str, server_threads: Option<usize>) -> Load {
@@ -110,6 +126,8 @@ impl Plan {
                 some => some.into_iter().flatten().collect::<Vec<_>>().join(" or "),
             },
             seed: self.seed,
+            fingerprint_bytes: Some(self.terms.fingerprint_bytes),
+            near_ns: None,
         }
     }
 }
@@ -295,4 +313,31 @@ fn invalid(found: &Found) -> Option<String> {
         return Some(format!("only {percent:.1} % of what was offered had been sent in time"));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Arrivals;
+
+    #[test]
+    fn a_plans_length_is_known_or_is_not() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let open = Pace::Open { rate: 500.0, arrivals: Arrivals::Constant };
+        for (pace, operations, duration, want) in [
+            (Pace::Closed, None, seconds(10), seconds(12)),
+            (Pace::Closed, Some(1_000), None, None),
+            (Pace::Closed, Some(1_000), seconds(10), None),
+            (open, Some(1_000), None, seconds(4)),
+            (open, None, seconds(10), seconds(12)),
+        ] {
+            let bound = Bound { operations, duration };
+            let warm_up = Bound { operations: None, duration: seconds(2) };
+            let plan = Plan { pace, bound, warm_up, ..Plan::new(Mix::First).unwrap() };
+            assert_eq!(plan.length(), want, "{pace:?} {bound:?}");
+        }
+        let plan = Plan { pace: Pace::Closed, ..Plan::new(Mix::First).unwrap() };
+        let bound = Bound { operations: None, duration: seconds(3) };
+        assert_eq!(Plan { bound, ..plan }.length(), seconds(3), "without a warm-up");
+    }
 }

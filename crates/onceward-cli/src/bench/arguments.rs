@@ -228,7 +228,7 @@ impl BenchArguments {
             keys: self.keys,
             distribution: self.distribution,
             values: self.values.clone(),
-            terms: Terms { lease, retention: self.retention },
+            terms: Terms { retention: self.retention, ..Terms::default() },
             seed,
             patience: None,
             cores: cores.to_vec(),

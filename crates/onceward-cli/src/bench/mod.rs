@@ -251,6 +251,7 @@ impl<'a> Bench<'a> {
                 Place::Daemon { started: None, .. } => String::new(),
                 _ => env!("CARGO_PKG_VERSION").to_owned(),
             },
+            settings: self.place.settings(),
             ..Target::default()
         };
         let load = plan.load(self.arguments.mode.name(), None);
@@ -261,6 +262,9 @@ impl<'a> Bench<'a> {
                 Pace::Open { rate, .. } => format!("{rate:.0} a second"),
             };
             let of = self.arguments.runs;
+            if let Some(length) = plan.length() {
+                spinner.lasts(length);
+            }
             spinner.say(format!("{}, {rate}, run {number} of {of}", plan.mix.name()));
             series.runs.push(self.run(plan)?);
             if self.interrupted.load(Ordering::Relaxed) {
@@ -273,7 +277,8 @@ impl<'a> Bench<'a> {
     fn run(&mut self, plan: &Plan) -> Result<Run, Failure> {
         let distance = match self.pair {
             Some((server, generator)) => {
-                Some(cores::await_near(server, generator, NEAR_PATIENCE).map_err(fault)?)
+                let near = cores::NEAR_NANOS_MAX;
+                Some(cores::await_near(server, generator, near, NEAR_PATIENCE).map_err(fault)?)
             }
             None => None,
         };

@@ -1,5 +1,7 @@
 //! What is measured: a daemon that is there, one that is started for it, or the store in process.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -67,16 +69,22 @@ impl Place {
     ///
     /// # Errors
     /// It does not start.
-    pub(super) fn start(
-        core: Option<usize>,
-        words: &[std::ffi::OsString],
-    ) -> Result<Self, Failure> {
+    pub(super) fn start(core: Option<usize>, words: &[OsString]) -> Result<Self, Failure> {
         let (daemon, listening) = Daemon::start(core, words)?;
         let address = match listening.strip_prefix("unix:") {
             Some(path) => Address::Unix(PathBuf::from(path)),
             None => Address::Tcp(listening),
         };
         Ok(Self::Daemon { address, namespace: "default".to_owned(), started: Some(daemon) })
+    }
+
+    /// What it runs with, as far as that is known: of a daemon of our own its options, the others
+    /// being the defaults, and its core.
+    pub(super) fn settings(&self) -> BTreeMap<String, String> {
+        match self {
+            Self::Daemon { started: Some(daemon), .. } => daemon.settings.clone(),
+            _ => BTreeMap::new(),
+        }
     }
 
     /// The process behind it, where it is ours.
@@ -104,10 +112,11 @@ impl UnixPath for Url {
 /// A daemon that was started here. Dropping it ends it; the kernel does if this process dies.
 pub(super) struct Daemon {
     child: Child,
+    settings: BTreeMap<String, String>,
 }
 
 impl Daemon {
-    fn start(core: Option<usize>, words: &[std::ffi::OsString]) -> Result<(Self, String), Failure> {
+    fn start(core: Option<usize>, words: &[OsString]) -> Result<(Self, String), Failure> {
         let failed = |what: String| Failure::new(Exit::Failure, what);
         let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
         let mut command = Command::new(program);
@@ -122,7 +131,7 @@ impl Daemon {
         // That it remembers nothing is no news here.
         command.args(["daemon", "--", "--log", "error"]).args(words);
         let child = on_core(core, || command.spawn())?;
-        let mut daemon = Self { child };
+        let mut daemon = Self { child, settings: stated(core, words) };
         let stdout = daemon.child.stdout.take().ok_or_else(|| failed("no output".to_owned()))?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).map_err(|error| failed(error.to_string()))?;
@@ -137,6 +146,41 @@ impl Daemon {
             },
         }
     }
+}
+
+/// A daemon's words as the report has them: an option's name and its values. No option has a secret
+/// on the command line; those are in files.
+fn stated(core: Option<usize>, words: &[OsString]) -> BTreeMap<String, String> {
+    let mut settings: BTreeMap<String, String> = BTreeMap::new();
+    let mut name = None;
+    for word in words {
+        let word = word.to_string_lossy();
+        let value = match (word.strip_prefix("--"), &name) {
+            (Some(option), _) => {
+                let (option, value) = option.split_once('=').unwrap_or((option, ""));
+                name = Some(option.to_owned());
+                value
+            }
+            (None, Some(_)) => &word,
+            (None, None) => continue,
+        };
+        let Some(name) = &name else { continue };
+        let values = settings.entry(name.clone()).or_default();
+        if !values.is_empty() && !value.is_empty() {
+            values.push(',');
+        }
+        values.push_str(value);
+    }
+    for flag in settings.values_mut().filter(|value| value.is_empty()) {
+        "on".clone_into(flag);
+    }
+    if settings.is_empty() {
+        settings.insert("options".to_owned(), "defaults".to_owned());
+    }
+    if let Some(core) = core {
+        settings.insert("core".to_owned(), core.to_string());
+    }
+    settings
 }
 
 /// Starts something that inherits which core it may use, and is itself where it was afterwards.
@@ -172,5 +216,33 @@ impl Drop for Daemon {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemons_words_are_its_settings() {
+        for (words, core, want) in [
+            (&[][..], None, &[("options", "defaults")][..]),
+            (&[], Some(1), &[("core", "1"), ("options", "defaults")]),
+            (
+                &["--threads=2", "--memory", "2GiB", "--insecure-no-auth"],
+                None,
+                &[("insecure-no-auth", "on"), ("memory", "2GiB"), ("threads", "2")],
+            ),
+            (
+                &["--listen", "127.0.0.1:0", "--listen=[::1]:0"],
+                None,
+                &[("listen", "127.0.0.1:0,[::1]:0")],
+            ),
+        ] {
+            let words: Vec<OsString> = words.iter().map(Into::into).collect();
+            let got = stated(core, &words);
+            let got: Vec<_> = got.iter().map(|(name, value)| (&**name, &**value)).collect();
+            assert_eq!(got, want, "{words:?}");
+        }
     }
 }

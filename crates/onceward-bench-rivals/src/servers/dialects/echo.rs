@@ -28,8 +28,8 @@ pub(super) struct Lengths {
 
 impl Lengths {
     /// Measured on the real encoders.
-    pub(super) fn measure() -> Result<Self, Fault> {
-        let mut dialect = OncewardDialect::new("default", b"", Terms::default());
+    pub(super) fn measure(terms: Terms) -> Result<Self, Fault> {
+        let mut dialect = OncewardDialect::new("default", b"", terms);
         let (key, fingerprint) = (&[b'k'; KEY_BYTES], &[7; FINGERPRINT_BYTES]);
         let mut request = |ask: &Ask<'_>| -> Result<usize, Fault> {
             let mut out = Vec::new();
@@ -86,8 +86,8 @@ impl EchoDialect {
     ///
     /// # Errors
     /// Onceward's encoders refuse a sample.
-    pub fn new() -> Result<Self, Fault> {
-        Ok(Self { lengths: Lengths::measure()?, asked: InOrder::default() })
+    pub fn new(terms: Terms) -> Result<Self, Fault> {
+        Ok(Self { lengths: Lengths::measure(terms)?, asked: InOrder::default() })
     }
 
     /// Another connection.

@@ -13,8 +13,11 @@ use super::*;
 const KEY: &[u8; KEY_BYTES] = b"6f1c2d3e-4b5a-4968-8776-655443322110";
 const FINGERPRINT: &[u8; FINGERPRINT_BYTES] = b"ffffffffffffffffffffffffffffffff";
 const ATTEMPT: &[u8; 16] = b"aaaaaaaaaaaaaaaa";
-const TERMS: Terms =
-    Terms { lease: Duration::from_secs(30), retention: Duration::from_secs(86_400) };
+const TERMS: Terms = Terms {
+    lease: Duration::from_secs(30),
+    retention: Duration::from_secs(86_400),
+    fingerprint_bytes: FINGERPRINT_BYTES,
+};
 
 fn begin(known: Known) -> Ask<'static> {
     Ask::Begin {
@@ -171,9 +174,15 @@ fn memcached_adds_replaces_and_gets() {
 
 #[test]
 fn the_floor_moves_the_lengths_of_our_own_frames() {
-    let mut echo = EchoDialect::new().unwrap();
-    let lengths = Lengths::measure().unwrap();
-    let mut ours = OncewardDialect::new("default", b"", TERMS);
+    for terms in [TERMS, Terms { fingerprint_bytes: 16, ..TERMS }] {
+        the_floor_moves_ours(terms);
+    }
+}
+
+fn the_floor_moves_ours(terms: Terms) {
+    let mut echo = EchoDialect::new(terms).unwrap();
+    let lengths = Lengths::measure(terms).unwrap();
+    let mut ours = OncewardDialect::new("default", b"", terms);
     for (ask, reply) in [
         (begin(Known::New), lengths.acquired),
         (begin(Known::Stored), lengths.replay + 5),

@@ -188,6 +188,12 @@ impl<'a> Block<'a> {
             self.rows.iter().map(|row| row.series.load.seed.to_string()).collect();
         seeds.dedup();
         parts.push(format!("seed {}", seeds.join(", ")));
+        if let Some(bytes) = load.fingerprint_bytes {
+            parts.push(format!("fingerprints of {bytes} bytes"));
+        }
+        if let Some(near) = load.near_ns {
+            parts.push(format!("cores near within {near} ns"));
+        }
         parts.join(", ")
     }
 
@@ -226,7 +232,7 @@ pub(super) fn same(a: &Load, b: &Load) -> bool {
         let shape = (load.connections, load.pipeline, load.threads, load.keys, load.retention_ms);
         let words =
             [&load.mix, &load.mode, &load.key_distribution, &load.values].map(String::clone);
-        (words, shape, load.offered_rate.is_some())
+        (words, shape, load.fingerprint_bytes, load.offered_rate.is_some())
     };
     of(a) == of(b)
 }

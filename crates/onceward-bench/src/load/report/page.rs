@@ -17,6 +17,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::style::Styles;
 use super::block::Block;
+use super::bounds;
 use super::comparison::Comparison;
 use super::grid::{self, Grid};
 use super::measure::Measure;
@@ -36,6 +37,7 @@ const UNUSED_SHOWN: usize = 6;
 pub fn html(document: &Document, comparison: Option<&Comparison>) -> String {
     let styles = Styles::of(document);
     let blocks = Block::of(document);
+    let bounds = bounds::grid(document);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -54,6 +56,7 @@ pub fn html(document: &Document, comparison: Option<&Comparison>) -> String {
                 @if blocks.len() > 1 {
                     nav aria-label="Loads" {
                         @if comparison.is_some() { p { a href="#changes" { "Changes" } } }
+                        @if bounds.is_some() { p { a href="#bars" { "Bars" } } }
                         ol { @for (at, block) in blocks.iter().enumerate() {
                             li { a href={ "#load-" (at + 1) } { (block.title()) } }
                         } }
@@ -62,6 +65,12 @@ pub fn html(document: &Document, comparison: Option<&Comparison>) -> String {
                 }
                 main {
                     @if let Some(comparison) = comparison { (changes(comparison)) }
+                    @if let Some(grid) = &bounds {
+                        section id="bars" {
+                            h2 { "Bars" }
+                            (table(bounds::CAPTION, grid))
+                        }
+                    }
                     @for (at, block) in blocks.iter().enumerate() {
                         (section(block, at + 1, &styles))
                     }

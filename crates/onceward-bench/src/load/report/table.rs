@@ -3,11 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use super::block::Block;
+use super::bounds;
 use super::grid;
 use super::number::number;
 use crate::load::record::{Document, Target};
 
-/// The whole document as text: machine, one block of tables for each load, targets, notes.
+/// The whole document as text: machine, one block of tables for each load, targets, notes, bars.
 ///
 /// Tables are at most `width` columns wide, their cells wrap; without a width, as for a file or a
 /// pipe, they are as wide as they need.
@@ -29,6 +30,9 @@ pub fn table(document: &Document, width: Option<u16>) -> String {
     }
     for note in &document.notes {
         text += &format!("  {note}\n");
+    }
+    if let Some(grid) = bounds::grid(document) {
+        text += &format!("\nBars\n{}\n{}\n", bounds::CAPTION, grid.text(width));
     }
     text
 }
