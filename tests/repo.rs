@@ -35,6 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "onceward-rig",
         &[
             "onceward-core",
+            "onceward",
             "onceward-journal",
             "onceward-proto",
             "onceward-client",

@@ -14,3 +14,4 @@ pub mod load;
 pub mod moment;
 pub mod oracle;
 pub mod run;
+pub mod simulation;

@@ -31,6 +31,12 @@ impl Moment {
         Self(millis * 1_000)
     }
 
+    /// That many microseconds after the start.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
     /// The moment that much later.
     #[must_use]
     pub fn after(self, time: Duration) -> Self {
