@@ -71,6 +71,7 @@ mod tests {
             last_at: Timestamp::ZERO,
             largest_fence: 0,
             index: 0,
+            synced: 0,
             synced_beyond,
         }
     }

@@ -1,10 +1,14 @@
 //! What the journal asks of a disk. One directory, flat; a test may tear, lose and fill it.
 
+#[cfg(test)]
+mod memory;
 mod system;
 
 use std::fmt;
 use std::io;
 
+#[cfg(test)]
+pub(crate) use memory::MemoryDisk;
 pub use system::SystemDisk;
 
 /// One directory that the journal has to itself. Names are plain file names.

@@ -46,6 +46,11 @@ pub enum JournalError {
         /// Which.
         file: String,
     },
+    /// What the journal knows was told, and not taken in.
+    NotTaken {
+        /// Why.
+        why: String,
+    },
     /// The thread that runs the journal could not be started.
     Thread {
         /// What the system said.
@@ -109,6 +114,7 @@ impl fmt::Display for JournalError {
                 f,
                 "{file} is not there, and the manifest names it: restore the directory from a backup, or see what `onceward journal repair` says"
             ),
+            Self::NotTaken { why } => write!(f, "what the journal knows was not taken in: {why}"),
             Self::Thread { why } => write!(f, "the journal's thread did not start: {why}"),
             Self::Halted { why } => write!(
                 f,
@@ -126,6 +132,7 @@ impl std::error::Error for JournalError {
             | Self::Damaged { .. }
             | Self::NewerFormat { .. }
             | Self::Missing { .. }
+            | Self::NotTaken { .. }
             | Self::Halted { .. } => None,
         }
     }

@@ -10,20 +10,31 @@ mod damage;
 mod directory;
 mod disk;
 mod error;
+mod facts_file;
 mod file_name;
 mod frame;
 mod header;
+mod level;
 mod lock;
 mod manifest;
 mod merge;
+mod names;
+mod progress;
+mod recovery;
 #[cfg(test)]
 mod sample;
 mod scan;
 mod system_clock;
+#[cfg(test)]
+mod written;
 
 pub use clock::{ClockReading, ClockRecord, resume};
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use error::JournalError;
 pub use lock::Lock;
 pub use manifest::{FileEntry, FileState, Manifest};
+pub use recovery::{
+    EndedAttempt, OnProgress, Pass, Recovered, RecoveredFile, RecoveryOptions, RecoveryProgress,
+    RestoreInto, RestoredCounts,
+};
 pub use system_clock::{read_clocks, resume_clock, wall_ms};

@@ -28,8 +28,9 @@ pub(crate) struct Scan {
     pub(crate) largest_fence: u64,
     /// The largest round of any.
     pub(crate) index: u64,
-    /// Bytes of the file that were synced, by the word of batches beyond `end`, which belong to
-    /// this file though not to the chain.
+    /// Bytes of the file that were synced, by the word of its batches.
+    pub(crate) synced: u64,
+    /// The same, by the word of batches beyond `end`: of this file, though not of the chain.
     pub(crate) synced_beyond: u64,
 }
 
@@ -89,6 +90,7 @@ pub(crate) fn scan(bytes: &[u8], id: FileId, mut visit: impl FnMut(u64, &Frame<'
         last_at: Timestamp::ZERO,
         largest_fence: 0,
         index: 0,
+        synced: 0,
         synced_beyond: 0,
     };
     let mut rest = bytes.get(HEADER_BYTES..).unwrap_or_default();
@@ -128,10 +130,11 @@ pub(crate) fn scan(bytes: &[u8], id: FileId, mut visit: impl FnMut(u64, &Frame<'
         scan.last_at = scan.last_at.max(batch.header.at);
         scan.largest_fence = scan.largest_fence.max(batch.header.largest_fence);
         scan.index = scan.index.max(batch.header.index);
+        scan.synced = scan.synced.max(batch.header.synced);
         scan.end += batch.len as u64;
         rest = &rest[batch.len..];
     }
-    if scan.stop != Stop::End {
+    if !matches!(scan.stop, Stop::End | Stop::Blank) {
         scan.synced_beyond = synced_beyond(rest, id);
     }
     scan
