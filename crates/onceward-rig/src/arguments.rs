@@ -7,6 +7,7 @@ use clap::Parser;
 use onceward_rig::image;
 use onceward_rig::injection;
 use onceward_rig::oracle::Level;
+use onceward_rig::planted::{PLANTED, Planted};
 use onceward_rig::run::{RunName, clock};
 use tempfile::TempDir;
 
@@ -50,6 +51,10 @@ pub(crate) struct Arguments {
     /// Give the daemon no data directory, and judge it as if it had one: shows that the oracle sees
     #[arg(long)]
     pub(crate) no_data_dir: bool,
+    /// The daemon was built with the feature `planted-bugs`: plant each of these, or all, in turn, do
+    /// the run that is to catch it, and fail unless each is caught within 20 s
+    #[arg(long, value_name = "BUG", value_delimiter = ',', conflicts_with = "runs")]
+    planted: Vec<String>,
     /// Print a summary as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -101,6 +106,13 @@ impl Arguments {
             .collect()
     }
 
+    /// The bugs to hunt, if that is what is wanted.
+    pub(crate) fn planted(&self) -> Option<Vec<Planted>> {
+        let all = self.planted.iter().any(|bug| bug == "all");
+        let wanted = |planted: &&Planted| all || self.planted.iter().any(|bug| bug == planted.bug);
+        (!self.planted.is_empty()).then(|| PLANTED.iter().filter(wanted).copied().collect())
+    }
+
     pub(crate) fn levels(&self) -> Vec<Level> {
         let level = |name: &LevelName| match name {
             LevelName::Memory => Level::Memory,
@@ -123,6 +135,11 @@ impl Arguments {
         }
         if self.runs().iter().any(|(run, _)| *run == RunName::Clock) {
             clock::library()?;
+        }
+        let known =
+            |bug: &&String| *bug != "all" && !PLANTED.iter().any(|known| known.bug == **bug);
+        if let Some(unknown) = self.planted.iter().find(known) {
+            return Err(format!("--planted: no run catches a bug called {unknown}"));
         }
         let needing: Vec<_> = self
             .runs()

@@ -41,6 +41,8 @@ pub struct Launch {
     pub level: Level,
     /// Words before the program: a tracer that becomes it.
     pub wrapper: Vec<OsString>,
+    /// The bug that a daemon built with the feature `planted-bugs` is to have.
+    pub planted: Option<String>,
     /// Beside the rig's own environment.
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -59,6 +61,10 @@ impl Launch {
             }
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        match &self.planted {
+            Some(bug) => command.env("ONCEWARD_PLANTED_BUG", bug),
+            None => command.env_remove("ONCEWARD_PLANTED_BUG"),
+        };
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

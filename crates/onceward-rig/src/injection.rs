@@ -101,6 +101,12 @@ impl Injection {
         Self { kind, fault, first, calls }
     }
 
+    /// Every sync takes that many milliseconds: what is not synced yet is so for longer.
+    #[must_use]
+    pub const fn slow_syncs(millis: u64) -> Self {
+        Self { kind: Kind::Sync, fault: Fault::Slow(millis), first: 1, calls: None }
+    }
+
     /// Whether the process is to end by it.
     #[must_use]
     pub fn kills(&self) -> bool {

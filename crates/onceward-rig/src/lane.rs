@@ -65,8 +65,14 @@ impl Lane {
     /// A lane of its own over an empty directory.
     #[must_use]
     pub fn new(binary: PathBuf, data_dir: Option<PathBuf>, level: Level, seed: u64) -> Self {
-        let launch =
-            Launch { binary, data_dir, level, wrapper: Vec::new(), environment: Vec::new() };
+        let launch = Launch {
+            binary,
+            data_dir,
+            level,
+            wrapper: Vec::new(),
+            planted: None,
+            environment: Vec::new(),
+        };
         let mut random = SplitMix64::new(seed);
         let notebook = Arc::new(Mutex::new(Notebook::new(random.next_u64())));
         Self {

@@ -13,5 +13,6 @@ pub mod lane;
 pub mod load;
 pub mod moment;
 pub mod oracle;
+pub mod planted;
 pub mod run;
 pub mod simulation;

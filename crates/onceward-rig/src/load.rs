@@ -5,6 +5,7 @@
 //! not its order.
 
 mod caller;
+mod content;
 mod duel;
 mod kind;
 mod notebook;
@@ -34,8 +35,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// About 3,000 operations each second while answers take less than 16 ms.
-    pub const USUAL: Self = Self { workers: 48, period: Duration::from_millis(16) };
+    /// About 3,000 operations each second while answers take less than 32 ms.
+    pub const USUAL: Self = Self { workers: 96, period: Duration::from_millis(32) };
 }
 
 /// Connections over which the callers are spread.
@@ -108,8 +109,7 @@ impl Load {
                 let clients = clients(address, ANSWER_WITHIN);
                 let mut workers = JoinSet::new();
                 for number in 0..pace.workers {
-                    let client = clients[number as usize % clients.len()].clone();
-                    let worker = Worker::new(seed, number, client, Arc::clone(&theirs));
+                    let worker = Worker::new(seed, number, &clients, Arc::clone(&theirs));
                     workers.spawn(worker.work(pace));
                 }
                 while workers.join_next().await.is_some() {}
@@ -164,8 +164,7 @@ pub fn look_back(
         let mut workers = JoinSet::new();
         let lanes = 32.min(keys.len().max(1));
         for number in 0..lanes {
-            let client = clients[number % clients.len()].clone();
-            let worker = Worker::new(seed, number as u32, client, Arc::clone(&theirs));
+            let worker = Worker::new(seed, number as u32, &clients, Arc::clone(&theirs));
             let keys: Vec<_> = keys.iter().skip(number).step_by(lanes).copied().collect();
             workers.spawn(worker.look_back(keys));
         }
@@ -185,8 +184,7 @@ pub fn probe_begin(
     let shared = Shared::new(notebook);
     let theirs = Arc::clone(&shared);
     apart(async move {
-        let client = clients(address, PROBE_WITHIN)[0].clone();
-        Worker::new(seed, 0, client, theirs).begin_once(key).await;
+        Worker::new(seed, 0, &clients(address, PROBE_WITHIN), theirs).begin_once(key).await;
     });
     shared.take()
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use clap::Parser as _;
 use onceward_rig::interrupt;
+use onceward_rig::planted::{Planted, hunt};
 use onceward_rig::run::{Report, Setting, perform};
 
 use arguments::Arguments;
@@ -42,7 +43,11 @@ fn main() -> ExitCode {
         lanes: arguments.lanes,
         deadline: Instant::now() + arguments.budget,
         without_data_dir: arguments.no_data_dir,
+        planted: None,
     };
+    if let Some(bugs) = arguments.planted() {
+        return hunt_all(&bugs, &setting, arguments.json);
+    }
     let mut reports = Vec::new();
     for (run, times) in arguments.runs() {
         let report = perform(run, times, &setting, progress);
@@ -61,6 +66,37 @@ fn main() -> ExitCode {
     verdict(&reports, arguments.runs().len(), arguments.rate_min)
 }
 
+/// Each bug must be caught.
+fn hunt_all(bugs: &[Planted], setting: &Setting, json: bool) -> ExitCode {
+    let mut all = Vec::new();
+    for planted in bugs {
+        let caught = hunt(planted, setting, |line| progress(&format!("{}: {line}", planted.bug)));
+        clear();
+        let verdict =
+            caught.promise.map_or("GOT AWAY".to_owned(), |promise| format!("{promise:?}"));
+        eprintln!(
+            "{} by {} in {:.1} s: {verdict}: {}",
+            caught.bug, caught.run, caught.seconds, caught.what
+        );
+        all.push(caught);
+        if interrupt::interrupted() {
+            return ExitCode::from(UNFINISHED);
+        }
+    }
+    let away = all.iter().filter(|caught| caught.promise.is_none()).count();
+    eprintln!("{} of {} planted bugs were caught", all.len() - away, all.len());
+    if json {
+        println!("{}", serde_json::json!({ "seed": setting.seed, "planted": all }));
+    }
+    if away == 0 { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) }
+}
+
+fn clear() {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+}
+
 /// One line that is written over on a terminal, and now and then a line elsewhere.
 fn progress(line: &str) {
     let mut stderr = std::io::stderr().lock();
@@ -72,9 +108,7 @@ fn progress(line: &str) {
 }
 
 fn tell(report: &Report) {
-    if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K");
-    }
+    clear();
     eprintln!(
         "{}: {} of {} in {:.1} s; {} lives, {} calls ({} unanswered, {} keys unjudged), {:.0} answers/s under load; {} violations",
         report.run,

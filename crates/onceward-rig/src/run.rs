@@ -43,6 +43,8 @@ pub struct Setting {
     pub deadline: Instant,
     /// Daemons get no data directory, and are judged as if they had one.
     pub without_data_dir: bool,
+    /// The bug that all daemons are to have.
+    pub planted: Option<String>,
 }
 
 /// A run by its name.
@@ -187,6 +189,11 @@ impl Turns {
         }
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
         (number < self.wanted).then_some(number)
+    }
+
+    /// A turn came to nothing: another is due in its place.
+    pub(crate) fn put_back(&self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// One turn was done and judged.
@@ -389,7 +396,17 @@ impl Setting {
         std::fs::create_dir_all(&data_dir)?;
         let data_dir = (!self.without_data_dir).then_some(data_dir);
         let seed = self.seed ^ u64::from(number) << 40 ^ (run as u64) << 48;
-        Ok(Lane::new(self.daemon.clone(), data_dir, level, seed))
+        let mut lane = Lane::new(self.daemon.clone(), data_dir, level, seed);
+        lane.launch.planted.clone_from(&self.planted);
+        Ok(lane)
+    }
+
+    /// Has the next daemon start at another time. Not one without files, whose fences nothing but the
+    /// wall clock keeps growing (S22).
+    fn shift_clock(&self, lane: &mut Lane) {
+        if !self.without_data_dir {
+            clock::shift(lane);
+        }
     }
 
     /// A folder for one lane of a run.

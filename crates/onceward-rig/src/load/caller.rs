@@ -6,25 +6,29 @@ use bytes::Bytes;
 use onceward_client::{
     Abandon, AbandonOutcome, AttemptId, Begin, BeginOutcome, Body, Certainty, CheckpointOutcome,
     Client, ClientError, Complete, CompleteOutcome, Digest, Fence, Fingerprint, Forget,
-    ForgetOutcome, Get, GetOutcome, Millis, Policy, Renew, RenewOutcome, Resolve, ResolveOutcome,
-    ResultRef, SaveCheckpoint, ScopedKey, StoredResult, Token, Verdict,
+    ForgetOutcome, Get, GetOutcome, Millis, NotKept, Policy, Renew, RenewOutcome, Resolve,
+    ResolveOutcome, SaveCheckpoint, ScopedKey, StoredResult, Token, Verdict,
 };
 
 use crate::call::{Asked, Call, Owner, Print, Told, digest_of_bytes, digest_of_result};
+use crate::load::content::Content;
 use crate::moment::Moment;
 
 /// One question, with the bytes that the record of it leaves out.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
     pub(crate) asked: Asked,
-    pub(crate) status: u16,
+    /// Of a completion or a verdict.
+    pub(crate) content: Content,
+    /// Of a checkpoint.
     pub(crate) bytes: Vec<u8>,
     pub(crate) wait: Duration,
 }
 
 impl Question {
-    pub(crate) const fn of(asked: Asked) -> Self {
-        Self { asked, status: 0, bytes: Vec::new(), wait: Duration::ZERO }
+    pub(crate) fn of(asked: Asked) -> Self {
+        let content = Content::default();
+        Self { asked, content, bytes: Vec::new(), wait: Duration::ZERO }
     }
 }
 
@@ -54,7 +58,8 @@ async fn send(
     key: ScopedKey<'_>,
     question: &Question,
 ) -> Result<Told, ClientError> {
-    let result = ResultRef::of(question.status, &question.bytes);
+    let result = question.content.as_result();
+    let not_kept = question.content.not_kept();
     Ok(match question.asked {
         Asked::Begin { attempt, print, lease, retention, in_doubt } => {
             let attempt = AttemptId::from_bytes(attempt.to_le_bytes());
@@ -72,8 +77,10 @@ async fn send(
         Asked::Complete { owner, print, .. } => {
             let complete = Complete { token: token(owner), result, fingerprint: print.map(digest) };
             match client.complete(key, &complete).await? {
-                CompleteOutcome::Completed { not_kept: None } => Told::Completed,
-                CompleteOutcome::AlreadyCompleted { not_kept: None } => Told::AlreadyCompleted,
+                CompleteOutcome::Completed { not_kept: why } if why == not_kept => Told::Completed,
+                CompleteOutcome::AlreadyCompleted { not_kept: why } if why == not_kept => {
+                    Told::AlreadyCompleted
+                }
                 CompleteOutcome::Completed { .. } | CompleteOutcome::AlreadyCompleted { .. } => {
                     Told::Strange
                 }
@@ -188,12 +195,15 @@ fn of_get(outcome: GetOutcome<Bytes>) -> Told {
     seen.unwrap_or(Told::Strange)
 }
 
-/// `None` for a body that is not kept: every result here has room.
+/// `None` for a body that is not kept for another reason than that its owner declined: every result
+/// here has room.
 fn digest_of(result: &StoredResult<Bytes>) -> Option<u64> {
-    match &result.body {
-        Body::Kept(body) => Some(digest_of_result(result.status, &result.metadata, body)),
-        Body::NotKept(_) => None,
-    }
+    let body = match &result.body {
+        Body::Kept(body) => Some(body.as_ref()),
+        Body::NotKept(NotKept::Declined) => None,
+        Body::NotKept(_) => return None,
+    };
+    Some(digest_of_result(result.status, &result.metadata, body))
 }
 
 fn millis(time: Duration) -> Millis {

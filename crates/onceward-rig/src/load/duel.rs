@@ -7,10 +7,11 @@ use onceward_client::Client;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::call::{Asked, Call, Owner, Told, digest_of_result};
+use crate::call::{Asked, Call, Owner, Told};
 use crate::load::Shared;
 use crate::load::caller::{Question, ask};
-use crate::load::kind::{Kind, result_of};
+use crate::load::content::Content;
+use crate::load::kind::Kind;
 
 const LEASE: Duration = Duration::from_millis(300);
 
@@ -68,10 +69,9 @@ pub(crate) async fn duel(
     pause(true);
     for (number, &(key, owner)) in owners.iter().enumerate() {
         let rival = Question::of(begin(&shared, key));
-        let (status, bytes) = result_of(key, owner.attempt, 0);
-        let result = digest_of_result(status, &[], &bytes);
-        let complete = Asked::Complete { owner, result, print: None };
-        let complete = Question { status, bytes, ..Question::of(complete) };
+        let content = Content::of(key, owner.attempt, 0);
+        let complete = Asked::Complete { owner, result: content.digest(), print: None };
+        let complete = Question { content, ..Question::of(complete) };
         let renew = Question::of(Asked::Renew { owner, lease: LEASE, print: None });
         let own = if number.is_multiple_of(3) { renew } else { complete };
         // Both on one connection in either order, or on two.

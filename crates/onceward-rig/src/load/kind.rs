@@ -55,27 +55,3 @@ impl Kind {
         if self.later { Print::Later } else { Print::Digest(usual_print(key)) }
     }
 }
-
-/// The result of an attempt: its status and body, the same each time it is asked.
-pub(crate) fn result_of(key: u32, attempt: u128, variant: u8) -> (u16, Vec<u8>) {
-    let folded = (attempt >> 64) as u64 ^ attempt as u64 ^ u64::from(key);
-    let mut random = SplitMix64::new(folded ^ u64::from(variant) << 56);
-    let size = match random.within(0..100) {
-        0..70 => random.within(0..600),
-        70..97 => random.within(600..4_000),
-        _ => random.within(4_000..40_000),
-    };
-    let mut body = Vec::with_capacity(size as usize + 8);
-    while body.len() < size as usize {
-        body.extend_from_slice(&random.next_u64().to_le_bytes());
-    }
-    body.truncate(size as usize);
-    (200 + u16::from(variant), body)
-}
-
-/// The bytes of an attempt's checkpoint.
-pub(crate) fn checkpoint_of(attempt: u128, ordinal: u32) -> Vec<u8> {
-    let mut random = SplitMix64::new(attempt as u64 ^ u64::from(ordinal) << 48);
-    let size = random.within(1..300);
-    (0..size).map(|_| random.next_u64() as u8).collect()
-}

@@ -7,11 +7,15 @@ use onceward_client::Client;
 use onceward_testkit::SplitMix64;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::call::{Asked, Call, Owner, Print, digest_of_bytes, digest_of_result};
+use crate::call::{Asked, Call, Owner, Print, digest_of_bytes};
 use crate::load::caller::{Question, ask};
-use crate::load::kind::{Kind, checkpoint_of, other_print, result_of, usual_print};
+use crate::load::content::{Content, checkpoint_of};
+use crate::load::kind::{Kind, other_print, usual_print};
 use crate::load::notebook::Page;
 use crate::load::{Pace, Shared};
+
+/// Between two questions that are under way at once.
+const BESIDE: Duration = Duration::from_millis(1);
 
 /// After a call without an answer, so that callers of a dead daemon do not spin.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -19,13 +23,16 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub(crate) struct Worker {
     random: SplitMix64,
     client: Client,
+    beside: Client,
     shared: Arc<Shared>,
 }
 
 impl Worker {
-    pub(crate) fn new(seed: u64, number: u32, client: Client, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(seed: u64, number: u32, clients: &[Client], shared: Arc<Shared>) -> Self {
+        let of = |number: usize| clients[number % clients.len()].clone();
+        let (client, beside) = (of(number as usize), of(number as usize + 1));
         let random = SplitMix64::new(seed ^ u64::from(number) << 32);
-        Self { random, client, shared }
+        Self { random, client, beside, shared }
     }
 
     pub(crate) async fn work(mut self, pace: Pace) {
@@ -38,7 +45,23 @@ impl Worker {
             let opened = self.shared.notebook().open(draw);
             let Some((key, page)) = opened else { continue };
             let question = self.question(key, &page);
-            if !self.ask(key, question).await {
+            let second = match self.random.within(0..100) {
+                // A duplicate overtakes its answer, or somebody else looks while it is made: nobody
+                // may be told what is not synced yet.
+                0..9 => Some(question.clone()),
+                9..15 => Some(self.begin(key, &page)),
+                15..18 => Some(Question::of(Asked::Get)),
+                _ => None,
+            };
+            let answered = match second {
+                None => self.ask(key, question).await,
+                Some(second) => {
+                    let (first, second) =
+                        tokio::join!(self.ask(key, question), self.ask_beside(key, second));
+                    first && second
+                }
+            };
+            if !answered {
                 sleep(PAUSE).await;
             }
         }
@@ -76,6 +99,13 @@ impl Worker {
         self.note(call)
     }
 
+    /// Over another connection, just after the first question.
+    async fn ask_beside(&self, key: u32, question: Question) -> bool {
+        sleep(BESIDE).await;
+        let call = ask(&self.beside, key, question).await;
+        self.note(call)
+    }
+
     fn note(&self, call: Call) -> bool {
         let answered = call.told.is_some();
         self.shared.notebook().write(&call);
@@ -90,10 +120,7 @@ impl Worker {
             0..36 => self.begin(key, page),
             36..64 => self.complete(key, owner),
             64..72 => {
-                let lease = match self.random.within(0..4) {
-                    0 => kind.lease * 2,
-                    _ => kind.lease,
-                };
+                let lease = kind.lease * if self.random.chance(35) { 3 } else { 1 };
                 Question::of(Asked::Renew { owner, lease, print: self.named(key, 50) })
             }
             72..79 => {
@@ -124,7 +151,8 @@ impl Worker {
         let attempt = repeated.unwrap_or_else(|| self.shared.notebook().new_attempt());
         let print = match self.random.within(0..100) {
             0..4 => Print::Digest(other_print(key)),
-            4..30 if kind.later => Print::Digest(usual_print(key)),
+            4..14 if kind.later => Print::Digest(other_print(key)),
+            14..30 if kind.later => Print::Digest(usual_print(key)),
             _ => kind.print(key),
         };
         let Kind { lease, retention, in_doubt, .. } = kind;
@@ -135,11 +163,10 @@ impl Worker {
 
     fn complete(&mut self, key: u32, owner: Owner) -> Question {
         let variant = u8::from(self.random.chance(8));
-        let (status, bytes) = result_of(key, owner.attempt, variant);
-        let result = digest_of_result(status, &[], &bytes);
+        let content = Content::of(key, owner.attempt, variant);
         let print = self.named(key, if Kind::of(key).later { 80 } else { 20 });
-        let asked = Asked::Complete { owner, result, print };
-        Question { status, bytes, ..Question::of(asked) }
+        let asked = Asked::Complete { owner, result: content.digest(), print };
+        Question { content, ..Question::of(asked) }
     }
 
     fn resolve(&mut self, key: u32, page: &Page, owner: Owner) -> Question {
@@ -147,11 +174,10 @@ impl Worker {
         if self.random.chance(50) {
             return Question::of(Asked::Resolve { fence, doubt, result: None, print: None });
         }
-        let (status, bytes) = result_of(key, u128::from(fence), 2);
-        let result = Some(digest_of_result(status, &[], &bytes));
+        let content = Content::of(key, u128::from(fence), 2);
         let print = self.named(key, 70);
-        let asked = Asked::Resolve { fence, doubt, result, print };
-        Question { status, bytes, ..Question::of(asked) }
+        let asked = Asked::Resolve { fence, doubt, result: Some(content.digest()), print };
+        Question { content, ..Question::of(asked) }
     }
 
     fn named(&mut self, key: u32, percent: u64) -> Option<u64> {
@@ -161,19 +187,18 @@ impl Worker {
 
 /// The same question once more, to the byte.
 fn again(key: u32, asked: Asked) -> Question {
-    let variants = |seed: u128, wanted: u64| {
-        (0..3)
-            .map(|variant| result_of(key, seed, variant))
-            .find(|(status, bytes)| digest_of_result(*status, &[], bytes) == wanted)
-    };
-    let (status, bytes) = match asked {
-        Asked::Complete { owner, result, .. } => variants(owner.attempt, result),
-        Asked::Resolve { fence, result: Some(result), .. } => variants(u128::from(fence), result),
-        Asked::Checkpoint { owner, ordinal, .. } => {
-            Some((0, checkpoint_of(owner.attempt, ordinal)))
+    let mut question = Question::of(asked);
+    match question.asked {
+        Asked::Complete { owner, result, .. } => {
+            question.content = Content::found(key, owner.attempt, result);
         }
-        _ => None,
+        Asked::Resolve { fence, result: Some(result), .. } => {
+            question.content = Content::found(key, u128::from(fence), result);
+        }
+        Asked::Checkpoint { owner, ordinal, .. } => {
+            question.bytes = checkpoint_of(owner.attempt, ordinal);
+        }
+        _ => {}
     }
-    .unwrap_or_default();
-    Question { status, bytes, ..Question::of(asked) }
+    question
 }

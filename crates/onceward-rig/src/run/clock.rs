@@ -56,6 +56,24 @@ impl Offset {
     }
 }
 
+/// A start at another time than the last: fences must grow all the same (S13).
+pub(super) fn shift(lane: &mut Lane) {
+    let Ok(library) = library() else { return };
+    let offset = match lane.random.within(0..10) {
+        0..2 => Offset::Ahead,
+        2..4 => Offset::Behind,
+        _ => Offset::None,
+    };
+    lane.launch.environment = match offset {
+        Offset::None => Vec::new(),
+        Offset::Ahead | Offset::Behind => vec![
+            ("LD_PRELOAD".into(), library.into_os_string()),
+            ("FAKETIME".into(), offset.text().into()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC".into(), "1".into()),
+        ],
+    };
+}
+
 pub(super) fn clock(setting: &Setting, number: u32, turns: &Turns) -> LaneReport {
     on_folder(RunName::Clock, setting, number, |lane, report| {
         let file = setting.scratch.join(format!("faketime-{number}"));

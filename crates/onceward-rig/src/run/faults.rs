@@ -26,27 +26,33 @@ pub(super) fn faults(setting: &Setting, number: u32, turns: &Turns) -> LaneRepor
         lane.kill()?;
         while turns.take().is_some() {
             let injection = Injection::draw(&mut lane.random);
-            one_fault(lane, image, &log, injection, report)?;
-            turns.count();
+            if one_fault(lane, image, &log, injection, report)? {
+                turns.count();
+            } else {
+                turns.put_back();
+            }
         }
         lane.last_look().map_err(Broken::from)
     })
 }
 
+/// Whether the fault came about.
 fn one_fault(
     lane: &mut Lane,
     image: &mut Image,
     log: &Path,
     injection: Injection,
     report: &mut LaneReport,
-) -> Result<(), Broken> {
+) -> Result<bool, Broken> {
     let _ = std::fs::remove_file(log);
     lane.launch.wrapper = injection.wrapper(log);
     let started = lane.try_begin_life();
     lane.launch.wrapper.clear();
+    let mut died = false;
     if started.is_ok() {
         let time = lane.random.within(150..600);
         let lives = lane.work(Duration::from_millis(time));
+        died = !lives;
         if !lives && !injection.kills() {
             let log = lane.daemon().map(crate::daemon::Daemon::log).unwrap_or_default();
             let what = format!("the daemon ended by itself after a fault of {injection}:\n{log}");
@@ -74,19 +80,21 @@ fn one_fault(
     }
     lane.kill()?;
     let traced = traced(&std::fs::read_to_string(log).unwrap_or_default());
-    match (&started, traced.injected) {
-        (Ok(()), 0) if !injection.kills() => report.note(format!("{injection}: not reached")),
-        (Ok(()), _) => report.note(format!("{injection}")),
-        (Err(_), 0) if !injection.kills() => {
-            let log = started.err().map(|not| not.log).unwrap_or_default();
-            let what = format!("the daemon did not start, and no fault was why:\n{log}");
+    // A killed process does not tell what it was killed at.
+    let reached = if injection.kills() { died || started.is_err() } else { traced.injected > 0 };
+    match &started {
+        Err(not) if !reached => {
+            let what = format!("the daemon did not start, and no fault was why:\n{}", not.log);
             return Err(Violation::new(Promise::Available, what).into());
         }
-        (Err(_), _) => report.note(format!("{injection}: at the start")),
+        Err(_) => report.note(format!("{injection}, at the start")),
+        Ok(()) if reached => report.note(format!("{injection}")),
+        Ok(()) => report.note("not reached"),
     }
     if let Some(file) = traced.used_again {
         let what = format!("{injection}: {file} was written or synced again after it had failed");
         return Err(Violation::new(Promise::FailedFile, what).into());
     }
-    Ok(image.remount()?)
+    image.remount()?;
+    Ok(reached)
 }

@@ -12,11 +12,12 @@ const LOOP_LENGTH: u64 = 50;
 /// Kills a daemon under load again and again.
 pub(super) fn kill(setting: &Setting, number: u32, turns: &Turns) -> LaneReport {
     on_folder(RunName::Kill, setting, number, |lane, _| {
-        let mut first = true;
         while turns.take().is_some() {
+            setting.shift_clock(lane);
             lane.begin_life()?;
-            let time = if first { 400 } else { lane.random.within(1..400) };
-            first = false;
+            // Now and then longer than any of the short leases.
+            let longest = if lane.random.chance(20) { 1_100 } else { 400 };
+            let time = lane.random.within(1..longest);
             lives_on(lane, Duration::from_millis(time))?;
             lane.kill()?;
             turns.count();

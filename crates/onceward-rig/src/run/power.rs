@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::image::{FileSystem, Image};
+use crate::injection::Injection;
 use crate::lane::Lane;
 use crate::run::kill::lives_on;
 use crate::run::{Broken, LaneReport, RunName, Setting, Turns, on_image};
@@ -48,7 +49,16 @@ pub(super) fn power(setting: &Setting, number: u32, turns: &Turns) -> LaneReport
             };
             report.note(cut.name());
             report.note(file_system.name());
-            one_cut(lane, image, cut)?;
+            // Answers wait longer for their syncs, and more of them are caught waiting.
+            if lane.random.chance(40) {
+                report.note("slow syncs");
+                let slow = Injection::slow_syncs(lane.random.within(5..40));
+                lane.launch.wrapper = slow.wrapper(&image.path().with_file_name("strace.log"));
+            }
+            setting.shift_clock(lane);
+            let went = one_cut(lane, image, cut);
+            lane.launch.wrapper.clear();
+            went?;
             turns.count();
         }
         lane.last_look().map_err(Broken::from)
