@@ -166,9 +166,9 @@ impl Told {
     }
 }
 
-/// What is kept of a result: a digest of status, metadata and body, if it has one.
+/// What is kept of a result: a digest of status, metadata and body.
 #[must_use]
-pub fn digest_of_result(status: u16, metadata: &[u8], body: Option<&[u8]>) -> u64 {
+pub fn digest_of_result(status: u16, metadata: &[u8], body: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     (status, metadata, body).hash(&mut hasher);
     hasher.finish()

@@ -10,8 +10,8 @@ use onceward_client::{
     ResolveOutcome, SaveCheckpoint, ScopedKey, StoredResult, Token, Verdict,
 };
 
-use crate::call::{Asked, Call, Owner, Print, Told, digest_of_bytes, digest_of_result};
-use crate::load::content::Content;
+use crate::call::{Asked, Call, Owner, Print, Told, digest_of_bytes};
+use crate::load::content::{Content, digest as digest_of_content};
 use crate::moment::Moment;
 
 /// One question, with the bytes that the record of it leaves out.
@@ -203,7 +203,7 @@ fn digest_of(result: &StoredResult<Bytes>) -> Option<u64> {
         Body::NotKept(NotKept::Declined) => None,
         Body::NotKept(_) => return None,
     };
-    Some(digest_of_result(result.status, &result.metadata, body))
+    Some(digest_of_content(result.status, &result.metadata, body))
 }
 
 fn millis(time: Duration) -> Millis {

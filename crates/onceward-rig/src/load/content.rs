@@ -66,7 +66,15 @@ impl Content {
     }
 
     pub(crate) fn digest(&self) -> u64 {
-        digest_of_result(self.status, &self.metadata, self.body.as_deref())
+        digest(self.status, &self.metadata, self.body.as_deref())
+    }
+}
+
+/// A digest of a result; one whose owner declined to have a body kept is like no other.
+pub(crate) fn digest(status: u16, metadata: &[u8], body: Option<&[u8]>) -> u64 {
+    match body {
+        Some(body) => digest_of_result(status, metadata, body),
+        None => !digest_of_result(status, metadata, &[]),
     }
 }
 

@@ -76,7 +76,7 @@ fn named(digest: Digest) -> u64 {
 fn small(result: &StoredResult<Vec<u8>>) -> Option<u64> {
     match &result.body {
         Body::Kept(body) if body.len() <= 64 => {
-            Some(digest_of_result(result.status, &result.metadata, Some(body)))
+            Some(digest_of_result(result.status, &result.metadata, body))
         }
         Body::Kept(_) | Body::NotKept(_) => None,
     }
