@@ -12,29 +12,44 @@ mod disk;
 mod error;
 mod facts_file;
 mod file_name;
+mod files;
 mod frame;
+mod gather;
 mod header;
+mod journal;
 mod level;
 mod lock;
 mod manifest;
 mod merge;
 mod names;
+mod open_file;
+mod options;
+mod pending;
 mod progress;
 mod recovery;
+mod rounds;
 #[cfg(test)]
 mod sample;
 mod scan;
+mod spares;
+mod start;
+mod stripes;
 mod system_clock;
+mod thread;
 #[cfg(test)]
 mod written;
 
 pub use clock::{ClockReading, ClockRecord, resume};
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use error::JournalError;
+pub use journal::{Journal, JournalCounts};
 pub use lock::Lock;
 pub use manifest::{FileEntry, FileState, Manifest};
 pub use recovery::{
     EndedAttempt, OnProgress, Pass, Recovered, RecoveredFile, RecoveryOptions, RecoveryProgress,
     RestoreInto, RestoredCounts,
 };
+pub use options::{FILE_BYTES_MAX, FILE_BYTES_MIN, JournalOptions};
+pub use start::{KnownFile, Start};
 pub use system_clock::{read_clocks, resume_clock, wall_ms};
+pub use thread::JournalThread;
