@@ -323,8 +323,10 @@ impl Files {
                 self.closed.insert(file.number, Closed { end: file.end, is_whole });
             }
         }
-        let expired = self.closed.extract_if(.., |_, closed| closed.end <= now);
+        let expired = self.closed.iter().filter(|(_, closed)| closed.end <= now);
+        let expired: Vec<_> = expired.map(|(&number, &closed)| (number, closed)).collect();
         for (number, closed) in expired {
+            self.closed.remove(&number);
             self.manifest.files.remove(&number);
             self.is_stale = true;
             self.afterwards.push(Afterwards::Retire { number, is_whole: closed.is_whole });
