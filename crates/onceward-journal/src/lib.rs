@@ -45,11 +45,11 @@ pub use error::JournalError;
 pub use journal::{Journal, JournalCounts};
 pub use lock::Lock;
 pub use manifest::{FileEntry, FileState, Manifest};
+pub use options::{FILE_BYTES_MAX, FILE_BYTES_MIN, JournalOptions};
 pub use recovery::{
     EndedAttempt, OnProgress, Pass, Recovered, RecoveredFile, RecoveryOptions, RecoveryProgress,
     RestoreInto, RestoredCounts,
 };
-pub use options::{FILE_BYTES_MAX, FILE_BYTES_MIN, JournalOptions};
 pub use start::{KnownFile, Start};
 pub use system_clock::{read_clocks, resume_clock, wall_ms};
 pub use thread::JournalThread;

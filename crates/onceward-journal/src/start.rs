@@ -18,6 +18,7 @@ use crate::lock::Lock;
 use crate::manifest::{FileState, Manifest};
 use crate::options::{FILE_BYTES_MAX, FILE_BYTES_MIN, JournalOptions};
 use crate::pending::{Stamp, batches};
+use crate::recovery::Recovered;
 use crate::spares::{Spares, take_away};
 use crate::stripes::Buffer;
 
@@ -51,6 +52,25 @@ pub struct KnownFile {
     /// in memory only, also where a sync of it failed: it is written anew before anything that
     /// rests on it is acknowledged.
     pub synced: u64,
+}
+
+impl Start {
+    /// From a directory that was recovered, and whatever it knows restored. Says where the disk
+    /// is, too, for that comes with it.
+    #[must_use]
+    pub fn of(
+        recovered: Recovered,
+        clock: ClockRecord,
+        wall_clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+    ) -> (Arc<dyn Disk>, Self) {
+        let Recovered { disk, lock, manifest, files, fence_floor, next_round, .. } = recovered;
+        let known = files.iter().map(|file| {
+            let known = KnownFile { end: file.expires_at, valid: file.end, synced: file.synced };
+            (file.number, known)
+        });
+        let files = known.collect();
+        (disk, Self { lock, manifest, files, fence_floor, next_round, clock, wall_clock })
+    }
 }
 
 impl fmt::Debug for Start {
