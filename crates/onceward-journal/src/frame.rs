@@ -137,6 +137,20 @@ pub(crate) enum FrameEvent<'a> {
     },
 }
 
+impl FrameEvent<'_> {
+    /// The frame's kind.
+    pub(crate) const fn kind(&self) -> Kind {
+        match self {
+            Self::Acquired(_) => Kind::Acquired,
+            Self::Completed { .. } => Kind::Completed,
+            Self::Removed { .. } => Kind::Removed,
+            Self::Doubted { .. } => Kind::Doubted,
+            Self::Extended { .. } => Kind::Extended,
+            Self::Checkpointed { .. } => Kind::Checkpointed,
+        }
+    }
+}
+
 /// What the frame of a grant says.
 #[derive(Clone, Copy)]
 pub(crate) struct AcquiredFrame<'a> {
@@ -221,6 +235,7 @@ impl<'a> FrameBytes<'a> {
     }
 
     /// The checksum that its bytes have in `file`.
+    #[inline]
     pub(crate) fn crc(self, file: FileId) -> u32 {
         let mut start = [0; 8];
         start[..4].copy_from_slice(&self.bytes[..4]);
@@ -241,6 +256,7 @@ impl<'a> FrameBytes<'a> {
     }
 
     /// Reads it. The checksum is not looked at.
+    #[inline]
     pub(crate) fn decode(self) -> Result<Frame<'a>, FrameError> {
         let kind = self.kind().ok_or(FrameError::Kind)?;
         let fence = self.fence().ok_or(FrameError::Field)?;
@@ -291,6 +307,7 @@ fn digest(fields: &mut Reader<'_>, size: usize) -> Result<Option<Digest>, FrameE
     Digest::new(bytes).map(Some).map_err(|_| FrameError::Field)
 }
 
+#[inline]
 fn get_acquired<'a>(fields: &mut Reader<'a>) -> Result<AcquiredFrame<'a>, FrameError> {
     let attempt_id = AttemptId::from_bytes(*fields.array().ok_or(FrameError::Length)?);
     let expires_at = time(fields)?;

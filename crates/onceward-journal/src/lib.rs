@@ -16,6 +16,7 @@ mod files;
 mod frame;
 mod gather;
 mod header;
+pub mod inspect;
 mod journal;
 mod level;
 mod lock;

@@ -113,16 +113,18 @@ pub(crate) fn scan(bytes: &[u8], id: FileId, mut visit: impl FnMut(u64, &Frame<'
             scan.stop = Stop::Chain;
             break;
         }
-        // All of a batch before any of it is shown: it counts as a whole or not at all.
-        if let Some((at, error)) = first_fault(&batch) {
-            scan.stop = Stop::Frame { at, error };
-            break;
-        }
         for (at, frame) in batch.frames() {
-            if let Ok(frame) = frame.decode() {
-                scan.largest_fence = scan.largest_fence.max(frame.fence.get());
-                visit(scan.end + at as u64, &frame);
-                scan.frames += 1;
+            match frame.decode() {
+                Ok(frame) => {
+                    scan.largest_fence = scan.largest_fence.max(frame.fence.get());
+                    visit(scan.end + at as u64, &frame);
+                    scan.frames += 1;
+                }
+                Err(error) => {
+                    // Never a torn tail, so it does not matter that frames before it were shown.
+                    scan.stop = Stop::Frame { at, error };
+                    return scan;
+                }
             }
         }
         scan.crc = batch.crc;
@@ -138,10 +140,6 @@ pub(crate) fn scan(bytes: &[u8], id: FileId, mut visit: impl FnMut(u64, &Frame<'
         scan.synced_beyond = synced_beyond(rest, id);
     }
     scan
-}
-
-fn first_fault(batch: &Batch<'_>) -> Option<(usize, FrameError)> {
-    batch.frames().find_map(|(at, frame)| frame.decode().err().map(|error| (at, error)))
 }
 
 /// Whether nothing was written: what was preallocated reads as zeros.
