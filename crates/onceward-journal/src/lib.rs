@@ -9,6 +9,8 @@ mod clock;
 mod damage;
 mod directory;
 mod disk;
+#[cfg(test)]
+mod documented;
 mod error;
 mod facts_file;
 mod file_name;
