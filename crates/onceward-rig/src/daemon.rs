@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -65,6 +66,8 @@ impl Launch {
             Some(bug) => command.env("ONCEWARD_PLANTED_BUG", bug),
             None => command.env_remove("ONCEWARD_PLANTED_BUG"),
         };
+        // In a group of its own: what interrupts the rig is not the daemon's.
+        command.process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
