@@ -156,6 +156,21 @@ impl Told {
         !matches!(self, Self::InProgress | Self::Refused)
     }
 
+    /// Whether it may be said of something that changed, at this moment or at another.
+    #[must_use]
+    pub const fn may_tell_of_a_change(&self) -> bool {
+        matches!(
+            self,
+            Self::Acquired { .. }
+                | Self::Completed
+                | Self::Renewed
+                | Self::Abandoned
+                | Self::Saved { .. }
+                | Self::Resolved
+                | Self::Forgotten
+        )
+    }
+
     /// The stored result that is shown.
     #[must_use]
     pub const fn result(&self) -> Option<u64> {

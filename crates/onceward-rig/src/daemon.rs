@@ -112,7 +112,7 @@ pub struct Daemon {
 #[derive(Debug)]
 pub struct Starting {
     process: Process,
-    first_line: Receiver<String>,
+    first_lines: Receiver<String>,
     log: Arc<Mutex<VecDeque<String>>>,
     reader: Option<JoinHandle<()>>,
 }
@@ -171,15 +171,15 @@ impl Launch {
                 }
             })
         });
-        let (tell, first_line) = channel();
+        let (tell, first_lines) = channel();
         if let Some(stdout) = child.stdout.take() {
             std::thread::spawn(move || {
                 for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    let _ = tell.send(line); // Nobody listens after the first.
+                    let _ = tell.send(line); // Nobody listens once it listens.
                 }
             });
         }
-        Ok(Starting { process: Process(child), first_line, log, reader })
+        Ok(Starting { process: Process(child), first_lines, log, reader })
     }
 
     /// Starts the process and waits until it listens.
@@ -199,16 +199,18 @@ impl Starting {
     /// [`NotStarted`] if it ends before, or takes too long.
     pub fn ready(mut self) -> Result<Daemon, NotStarted> {
         let since = Instant::now();
-        let line = loop {
-            match self.first_line.recv_timeout(Duration::from_millis(50)) {
-                Ok(line) => break Some(line),
+        let address = loop {
+            match self.first_lines.recv_timeout(Duration::from_millis(50)) {
+                // Before it listens it tells how far its recovery is.
+                Ok(line) => match listening(&line) {
+                    Some(address) => break Some(address),
+                    None => continue,
+                },
                 Err(RecvTimeoutError::Disconnected) => break None,
                 Err(RecvTimeoutError::Timeout) if since.elapsed() > READY_WITHIN => break None,
                 Err(RecvTimeoutError::Timeout) => {}
             }
         };
-        let told = line.and_then(|line| serde_json::from_str::<Listening>(&line).ok());
-        let address = told.and_then(|told| told.listening.first()?.parse().ok());
         if let Some(address) = address {
             return Ok(Daemon {
                 process: self.process,
@@ -289,6 +291,11 @@ impl Daemon {
         }
         let _ = kill(Pid::from_raw(self.process.0.id().cast_signed()), signal);
     }
+}
+
+fn listening(line: &str) -> Option<SocketAddr> {
+    let told: Listening = serde_json::from_str(line).ok()?;
+    told.listening.first()?.parse().ok()
 }
 
 fn joined(log: &Mutex<VecDeque<String>>) -> String {

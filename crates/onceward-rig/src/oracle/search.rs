@@ -90,10 +90,11 @@ fn successors(
     for number in next_calls(calls, done) {
         let after = standing.after(&calls[number], death, level);
         let with = done | 1 << number;
-        // An answer that changed nothing is put in order as soon as it can be: whatever follows is
-        // the same without it, and what it proves to be synced is the least here.
+        // An answer that changes nothing is put in order as soon as it can be: whatever follows is
+        // the same without it, and what it proves to be synced is the least here. (Not so a renew
+        // that happens to change nothing now: it might have later.)
         if let [only] = after.as_slice()
-            && calls[number].told.is_some()
+            && calls[number].told.is_some_and(|told| !told.may_tell_of_a_change())
             && only.held == standing.held
         {
             return vec![(with, only.clone())];

@@ -97,6 +97,11 @@ fn within_one_life_each_broken_promise_is_seen_and_no_other() {
             vec![call(0, 10, begin(1), Told::InProgress)], Some(Promise::Linearizable)),
         ("in progress behind a call without an answer",
             vec![unheard(0, begin(2)), call(1, 10, begin(1), Told::InProgress)], None),
+        ("a renew that changed nothing when it was sent, but did later",
+            vec![call(0, 1, begin(1), acquired(1)),
+                call(10, 20, Asked::Renew { owner: Owner { fence: 1, attempt: 1 }, lease: Duration::from_millis(10), print: None }, Told::Renewed),
+                call(10, 20, Asked::Abandon { owner: Owner { fence: 1, attempt: 1 }, in_doubt: true }, Told::Abandoned),
+                call(25, 26, begin(2), Told::InProgress)], None),
         ("an answer that no rule allows", vec![call(0, 1, Asked::Get, Told::Strange)], Some(Promise::Linearizable)),
     ];
     for (why, calls, want) in cases {
