@@ -44,6 +44,8 @@ pub(crate) struct Files {
     names_changed: bool,
     /// What the next manifest allows.
     afterwards: Vec<Afterwards>,
+    /// Recovery may still read what was there: nothing of it is taken away.
+    is_read: bool,
     /// Emptied buffers.
     pub(crate) room: Vec<Vec<u8>>,
 }
@@ -86,6 +88,7 @@ impl Files {
             waiting: BTreeMap::new(),
             names_changed: true,
             afterwards: Vec::new(),
+            is_read: true,
             room: Vec::new(),
         }
     }
@@ -234,6 +237,20 @@ impl Files {
         }
         self.manifest.replace(&*self.disk)?;
         self.is_stale = false;
+        if !self.is_read {
+            self.follow_up();
+        }
+        Ok(())
+    }
+
+    /// Nobody reads what recovery found any more.
+    pub(crate) fn let_go(&mut self) {
+        if std::mem::take(&mut self.is_read) && !self.is_stale {
+            self.follow_up();
+        }
+    }
+
+    fn follow_up(&mut self) {
         for step in std::mem::take(&mut self.afterwards) {
             match step {
                 Afterwards::Cut { number, length } => self.cut(number, length),
@@ -242,7 +259,6 @@ impl Files {
                 }
             }
         }
-        Ok(())
     }
 
     /// Gives back room that a sealed file does not use, if that is worth its loss as a spare.

@@ -128,8 +128,8 @@ pub struct RecoveredFile {
 pub struct Recovered {
     /// The directory.
     pub disk: Arc<dyn Disk>,
-    /// Ours until it is dropped.
-    pub lock: Lock,
+    /// Ours until it is dropped; `None` once a journal has it.
+    pub lock: Option<Lock>,
     /// As it stands in the directory; new and not written yet if there was none. Its clock is the
     /// latest that was recorded anywhere.
     pub manifest: Manifest,
@@ -205,7 +205,7 @@ impl Recovered {
             fence_floor: fence_floor(manifest.fence_ceiling, largest, options.clocks.wall_ms),
             next_round: index.unwrap_or(0) + 1,
             disk,
-            lock,
+            lock: Some(lock),
             manifest,
             files,
             spares,

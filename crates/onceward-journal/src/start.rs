@@ -55,21 +55,29 @@ pub struct KnownFile {
 }
 
 impl Start {
-    /// From a directory that was recovered, and whatever it knows restored. Says where the disk
-    /// is, too, for that comes with it.
+    /// From a directory that was recovered, which need not have told everything yet: the journal
+    /// leaves its files alone until it is run. Says where the disk is, too. `None` if another
+    /// journal has started from it.
     #[must_use]
     pub fn of(
-        recovered: Recovered,
+        recovered: &mut Recovered,
         clock: ClockRecord,
         wall_clock: Arc<dyn Fn() -> u64 + Send + Sync>,
-    ) -> (Arc<dyn Disk>, Self) {
-        let Recovered { disk, lock, manifest, files, fence_floor, next_round, .. } = recovered;
-        let known = files.iter().map(|file| {
+    ) -> Option<(Arc<dyn Disk>, Self)> {
+        let known = recovered.files.iter().map(|file| {
             let known = KnownFile { end: file.expires_at, valid: file.end, synced: file.synced };
             (file.number, known)
         });
-        let files = known.collect();
-        (disk, Self { lock, manifest, files, fence_floor, next_round, clock, wall_clock })
+        let start = Self {
+            files: known.collect(),
+            lock: recovered.lock.take()?,
+            manifest: recovered.manifest.clone(),
+            fence_floor: recovered.fence_floor,
+            next_round: recovered.next_round,
+            clock,
+            wall_clock,
+        };
+        Some((Arc::clone(&recovered.disk), start))
     }
 }
 

@@ -169,12 +169,14 @@ impl Flusher {
 impl Journal {
     /// Does what is due at `now`, and says when something will be; `None` if not before something
     /// is recorded or wanted, of which the hook of [`Journal::on_wake`] tells. Waits for the disk.
+    /// Not before whatever recovery knows is restored: what its files do not need is taken away.
     pub fn run(&self, now: Timestamp) -> Option<Timestamp> {
         let mut flusher = self.flusher.lock();
         let flusher = &mut *flusher;
         if self.refusing.load(Acquire) & refusal::STOPPED != 0 {
             return None;
         }
+        flusher.files.let_go();
         for _ in 0..STEPS_MAX {
             let standing = self.standing(flusher);
             let step = next_step(&standing, self.options.interval, now);
@@ -208,6 +210,7 @@ impl Journal {
         self.refusing.fetch_or(refusal::STOPPED, AcqRel);
         let mut flusher = self.flusher.lock();
         let flusher = &mut *flusher;
+        flusher.files.let_go();
         let stopped = self.sync_round(flusher, now).and_then(|()| {
             flusher.files.write_trailers(flusher.stamp(now))?;
             flusher.files.sync(now)?;
