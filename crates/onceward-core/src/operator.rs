@@ -128,6 +128,16 @@ stats! {
     /// How long ago the oldest epoch began that a thread is pinned in, in ms; 0 if none is. Memory
     /// that went since waits for that thread.
     oldest_pin_ms,
+    /// 1 while the journal keeps no facts, after a write or sync that failed (S14).
+    journal_halted,
+    /// How often that has begun.
+    journal_halts,
+    /// Facts that the journal has made durable.
+    journal_facts,
+    /// Bytes of theirs.
+    journal_bytes,
+    /// Syncs that it took.
+    journal_syncs,
     /// Attempt ids remembered as ended (S3).
     attempts_remembered,
     /// Attempt ids forgotten early because there were too many (S3).

@@ -10,7 +10,7 @@ use std::sync::atomic::{
 };
 
 use onceward::planted::{Bug, planted};
-use onceward::{Fact, FactLog, Fence, Halted, Millis, Position, Timestamp};
+use onceward::{Fact, FactLog, Fence, Halted, LogCounts, Millis, Position, Timestamp};
 use parking_lot::{Mutex, RwLock};
 
 use crate::disk::Disk;
@@ -74,19 +74,6 @@ struct Counts {
     halts: AtomicU64,
 }
 
-/// What a journal has done since it started.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct JournalCounts {
-    /// Syncs that made facts durable.
-    pub syncs: u64,
-    /// Facts made durable.
-    pub facts: u64,
-    /// Bytes of their frames.
-    pub bytes: u64,
-    /// How often a write or sync failed.
-    pub halts: u64,
-}
-
 impl Journal {
     /// Starts a journal on what recovery found. Whatever was open before is sealed, what of it is
     /// not known to be synced is written anew, and a ceiling of fences above the floor is durable,
@@ -143,17 +130,6 @@ impl Journal {
     /// One hook per journal: the latest takes the place of the one before.
     pub fn on_wake(&self, hook: Arc<dyn Fn() + Send + Sync>) {
         *self.on_wake.write() = Some(hook);
-    }
-
-    /// What it has done since it started.
-    #[must_use]
-    pub fn counts(&self) -> JournalCounts {
-        JournalCounts {
-            syncs: self.counts.syncs.load(Relaxed),
-            facts: self.counts.facts.load(Relaxed),
-            bytes: self.counts.bytes.load(Relaxed),
-            halts: self.counts.halts.load(Relaxed),
-        }
     }
 
     /// How old an unsynced fact may get before replies wait for it at `interval`.
@@ -308,6 +284,15 @@ impl FactLog for Journal {
         }
         let short = self.fence_noted.load(Relaxed) >= self.fence_ceiling.load(Relaxed);
         short.then(|| "more fences are being made ready".to_owned())
+    }
+
+    fn counts(&self) -> LogCounts {
+        LogCounts {
+            syncs: self.counts.syncs.load(Relaxed),
+            facts: self.counts.facts.load(Relaxed),
+            bytes: self.counts.bytes.load(Relaxed),
+            halts: self.counts.halts.load(Relaxed),
+        }
     }
 }
 

@@ -45,7 +45,7 @@ mod written;
 pub use clock::{ClockReading, ClockRecord, resume};
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use error::JournalError;
-pub use journal::{Journal, JournalCounts};
+pub use journal::Journal;
 pub use lock::Lock;
 pub use manifest::{FileEntry, FileState, Manifest};
 pub use options::{FILE_BYTES_MAX, FILE_BYTES_MIN, JournalOptions};

@@ -97,6 +97,19 @@ pub struct SetAside {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Halted;
 
+/// What a log has done since it started, for operators.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LogCounts {
+    /// Syncs that made facts durable.
+    pub syncs: u64,
+    /// Facts made durable.
+    pub facts: u64,
+    /// Bytes of theirs.
+    pub bytes: u64,
+    /// How often a write or sync failed.
+    pub halts: u64,
+}
+
 /// Who keeps facts. All methods may be called from any thread; none waits for a disk.
 pub trait FactLog: Send + Sync {
     /// Keeps the fact if `commit`, which is called at most once, says that its change came about.
@@ -132,4 +145,9 @@ pub trait FactLog: Send + Sync {
 
     /// Why facts are not kept at present, for whoever is refused.
     fn halted(&self) -> Option<String>;
+
+    /// What it has done since it started; all zero if it does not count.
+    fn counts(&self) -> LogCounts {
+        LogCounts::default()
+    }
 }

@@ -76,7 +76,7 @@ pub use config::{
     Durability, FENCE_FLOOR_MAX, MEMORY_BYTES_MIN, NamespaceConfig, SET_ASIDE_BYTES_MAX,
     SHARDS_MAX, StartError, StoreConfig,
 };
-pub use facts::{Event, Fact, FactLog, Halted, SetAside};
+pub use facts::{Event, Fact, FactLog, Halted, LogCounts, SetAside};
 pub use onceward_core::*;
 pub use restored::{Restored, RestoredState};
 pub use result_copy::ResultBody;

@@ -55,6 +55,14 @@ impl Store {
         stats.memory_used_bytes = engine.budget.used();
         stats.memory_high_water_bytes = engine.budget.high_water();
         stats.memory_limit_bytes = engine.budget.limit();
+        if let Some(log) = self.journal() {
+            let counts = log.counts();
+            stats.journal_halted = u64::from(log.halted().is_some());
+            stats.journal_halts = counts.halts;
+            stats.journal_facts = counts.facts;
+            stats.journal_bytes = counts.bytes;
+            stats.journal_syncs = counts.syncs;
+        }
         stats
     }
 }
