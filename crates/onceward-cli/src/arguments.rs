@@ -174,7 +174,7 @@ impl Shared {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Serve(ServeArguments),
+    Serve(Box<ServeArguments>),
     Demo(demo::DemoArgs),
     Bench(Box<BenchArguments>),
     #[command(name = demo::PROCESS_SUBCOMMAND, hide = true)]

@@ -26,6 +26,7 @@ pub(crate) enum Exit {
     ResultUnavailable = 23,
     Protocol = 24,
     NotKept = 25,
+    Damaged = 26,
 }
 
 /// One row of the table.
@@ -88,6 +89,11 @@ pub(crate) const TABLE: &[Row] = &[
         Exit::NotKept,
         "not_kept",
         "get, wait --body-only: the work is done, but its body is not kept",
+    ),
+    row(
+        Exit::Damaged,
+        "damaged",
+        "serve, journal: the data directory cannot be used as it is; nothing was changed, and starting again does not help",
     ),
 ];
 

@@ -1,12 +1,16 @@
 //! `serve`: the daemon.
 
 mod clock;
+mod data_arguments;
+mod data_directory;
 mod descriptors;
 mod limit_arguments;
 mod memory;
 mod namespace_arguments;
 mod network_arguments;
+mod recovering;
 mod script;
+mod service_manager;
 mod signals;
 
 use std::collections::BTreeMap;
@@ -18,7 +22,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use onceward::{
-    BootClock, Clock, Limits, MEMORY_BYTES_MIN, NamespaceConfig, StartError, Store, StoreConfig,
+    BootClock, Clock, Durability, Limits, MEMORY_BYTES_MIN, NamespaceConfig, StartError, Store,
+    StoreConfig,
 };
 use onceward_server::{Listeners, ServeError, ServerConfig};
 use tokio::runtime::Builder;
@@ -29,22 +34,29 @@ use crate::output;
 use crate::quantity::{duration, size, spelt, spelt_size};
 use crate::render;
 use crate::serve::clock::ScriptedClock;
+use crate::serve::data_arguments::{DataArguments, DataPlan};
+use crate::serve::data_directory::DataDirectory;
 use crate::serve::limit_arguments::LimitArguments;
 pub(crate) use crate::serve::namespace_arguments::NamespaceArguments;
 use crate::serve::network_arguments::NetworkArguments;
+use crate::serve::recovering::Recovering;
 use crate::serve::signals::Signals;
 
 const LISTEN_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7977);
 
 const EXAMPLES: &str = "\
-Without a data directory, a restart is a new store: it remembers no key.
+Without --data-dir a restart is a new store: it remembers no key. With it every change is written
+to a journal there, and is there again after a restart. At --durability interval an answer may be
+told up to --interval before it is synced: a crash of the machine loses so much. At always it is
+synced before it is told.
 
 SIGTERM or SIGINT: stop accepting, answer what was accepted, wake waiters with unavailable, exit 0
 within the grace period. A second signal aborts at once with exit 1.
 
 Examples:
   onceward serve
+  onceward serve --data-dir /var/lib/onceward --durability always
   onceward serve --unix /run/onceward/onceward.sock --memory 4GiB
   onceward serve --listen 127.0.0.1:0 --json         # any free port; stdout says which";
 
@@ -98,6 +110,8 @@ pub(crate) struct ServeArguments {
         default_value = "10s"
     )]
     grace: Duration,
+    #[command(flatten, next_help_heading = "Durability")]
+    data: DataArguments,
     #[command(flatten, next_help_heading = "Network")]
     network: NetworkArguments,
     #[command(flatten, next_help_heading = "Limits")]
@@ -130,6 +144,7 @@ pub(crate) struct Plan {
     listen: Vec<SocketAddr>,
     store: StoreConfig,
     server: ServerConfig,
+    data: Option<DataPlan>,
 }
 
 impl Plan {
@@ -151,7 +166,16 @@ impl ServeArguments {
         }
         let (limits, mut failures) = self.limits.store();
         failures.extend(self.reach(&listen));
+        let (data, faults) = self.data.plan(&namespaces);
+        failures.extend(faults);
+        if self.test_clock && data.is_some() {
+            failures.push(Failure::bad_input(
+                "data_dir",
+                "--test-clock keeps nothing: its time begins anew with each start; leave --data-dir out",
+            ));
+        }
         let store = StoreConfig {
+            durability: self.data.durability(),
             memory_bytes: self.memory.unwrap_or_else(memory::default_bytes),
             max_entries: self.max_entries,
             limits,
@@ -165,7 +189,12 @@ impl ServeArguments {
             ..self.network.server(self.limits.server(&limits))
         };
         failures.extend(server.faults().into_iter().map(refused));
-        if failures.is_empty() { Ok(Plan { listen, store, server }) } else { Err(failures) }
+        if failures.is_empty() { Ok(Plan { listen, store, server, data }) } else { Err(failures) }
+    }
+
+    /// Of every namespace that states none.
+    pub(crate) fn durability(&self) -> Durability {
+        self.data.durability()
     }
 
     /// Addresses that must not be served, or not twice.
@@ -218,6 +247,7 @@ impl ServeArguments {
             }
         }
         doubts.extend(self.network.doubt());
+        doubts.extend(self.data.doubts());
         doubts
     }
 }
@@ -288,15 +318,18 @@ fn is_time(setting: &str) -> bool {
 /// # Errors
 /// Whatever keeps it from starting.
 pub(crate) fn run(plan: Plan, arguments: &ServeArguments, json: bool) -> Result<Exit, Failure> {
-    let Plan { listen, store, server } = plan;
+    let Plan { listen, store, server, data } = plan;
     descriptors::raise(server.connections_max);
-    let scripted = arguments.test_clock.then(|| Arc::new(ScriptedClock::default()));
-    let clock: Arc<dyn Clock> = match &scripted {
-        Some(clock) => Arc::clone(clock) as Arc<dyn Clock>,
-        None => Arc::new(BootClock::new()),
-    };
     let memory_bytes = store.memory_bytes;
-    let store = Store::new(store, clock).map_err(not_started)?;
+    let scripted = arguments.test_clock.then(|| Arc::new(ScriptedClock::default()));
+    let (store, kept) = match (&data, &scripted) {
+        (Some(data), _) => {
+            let (store, kept) = DataDirectory::open(data, store, &Recovering::new(json))?;
+            (store, Some(kept))
+        }
+        (None, Some(clock)) => (in_memory(store, Arc::clone(clock) as Arc<dyn Clock>)?, None),
+        (None, None) => (in_memory(store, Arc::new(BootClock::new()))?, None),
+    };
     let failed = |what: &str, error: std::io::Error| {
         Failure::new(Exit::Failure, format!("{what} failed: {error}"))
     };
@@ -305,27 +338,46 @@ pub(crate) fn run(plan: Plan, arguments: &ServeArguments, json: bool) -> Result<
     let runtime = runtime.map_err(|error| failed("starting the runtime", error))?;
     let listeners = Listeners::bind(&listen, &arguments.unix, &server).map_err(refused)?;
     let addresses = addresses(&listeners);
+    // Whoever owned something counts from now on (S13).
+    store.arm_restored();
     let report = runtime.block_on(async {
         // Before anything is printed: whoever reads the line may send a signal at once.
         let signals = Signals::listen().map_err(|error| failed("listening for signals", error))?;
-        greet(&addresses, memory_bytes, &store, scripted.is_some());
+        greet(&addresses, memory_bytes, &store, kept.as_ref(), scripted.is_some());
+        service_manager::ready();
         if json || scripted.is_some() {
-            let line = serde_json::json!({ "schema": render::SCHEMA, "listening": addresses });
+            let line = serde_json::json!({
+                "schema": render::SCHEMA,
+                "phase": "ready",
+                "listening": addresses,
+            });
             output::print(&render::json(&line))?;
         }
         let end = scripted.map(|clock| script::follow(clock, store.clone()));
-        let shutdown = signals.shutdown(end);
+        let shutdown = async {
+            signals.shutdown(end).await;
+            service_manager::stopping();
+        };
         onceward_server::run(listeners, store.clone(), server, shutdown).await.map_err(refused)
     })?;
+    let entries = store.stats().entries;
+    let fate = match kept {
+        // After the last answer (S17).
+        Some(kept) => format!("{entries} keys are kept in {}", kept.close()?.display()),
+        None => format!("{entries} keys are forgotten with this process"),
+    };
     tracing::info!(
         connections = report.connections,
         connections_cut = report.connections_cut,
         requests = report.requests,
         unanswered = report.unanswered,
-        "drained; {} keys are forgotten with this process",
-        store.stats().entries
+        "drained; {fate}"
     );
     Ok(Exit::Ok)
+}
+
+fn in_memory(store: StoreConfig, clock: Arc<dyn Clock>) -> Result<Store, Failure> {
+    Store::new(store, clock).map_err(not_started)
 }
 
 /// As `--url` and the conformance runners name them.
@@ -335,7 +387,13 @@ fn addresses(listeners: &Listeners) -> Vec<String> {
     tcp.chain(unix).collect()
 }
 
-fn greet(addresses: &[String], memory_bytes: u64, store: &Store, scripted: bool) {
+fn greet(
+    addresses: &[String],
+    memory_bytes: u64,
+    store: &Store,
+    kept: Option<&DataDirectory>,
+    scripted: bool,
+) {
     for address in addresses {
         tracing::info!("listening on {address}");
     }
@@ -345,10 +403,13 @@ fn greet(addresses: &[String], memory_bytes: u64, store: &Store, scripted: bool)
         "namespace default, and any other a client names; memory limit {}",
         spelt_size(memory_bytes)
     );
-    // S22.
-    tracing::warn!(
-        "no data directory: everything is in memory, and a restart is a new store that remembers no key"
-    );
+    match kept {
+        Some(kept) => kept.greet(),
+        // S22.
+        None => tracing::warn!(
+            "no data directory: everything is in memory, and a restart is a new store that remembers no key"
+        ),
+    }
     if scripted {
         tracing::warn!(
             "--test-clock: time stands still until stdin moves it; never use this in production"

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use clap::{ArgMatches, Args};
+use onceward::Durability;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::render;
@@ -34,7 +36,7 @@ struct Shown<'a> {
     outcome: &'static str,
     file: Option<&'a Path>,
     settings: &'a [Effective],
-    namespaces: BTreeMap<&'a str, BTreeMap<&'static str, Option<u64>>>,
+    namespaces: BTreeMap<&'a str, BTreeMap<&'static str, Value>>,
 }
 
 /// What to print.
@@ -56,8 +58,11 @@ pub(crate) fn run(
     }
     let namespaces = file.map(|file| &file.namespaces).into_iter().flatten();
     let namespaces = namespaces.map(|(name, config)| {
-        let set_aside = config.set_aside_bytes.map(|bytes| bytes as u64);
-        let config = [("entries_max", config.entries_max), ("set_aside_bytes", set_aside)];
+        let config = [
+            ("entries_max", json!(config.entries_max)),
+            ("set_aside_bytes", json!(config.set_aside_bytes)),
+            ("durability", json!(config.durability.map(Durability::name))),
+        ];
         (name.as_str(), config.into_iter().collect())
     });
     let shown = Shown {
@@ -94,7 +99,11 @@ fn table(shown: &Shown<'_>) -> String {
     for (name, config) in &shown.namespaces {
         let _ = writeln!(text, "\n[namespaces.{name}]");
         for (setting, value) in config {
-            let value = value.map_or("(not set)".to_owned(), |value| value.to_string());
+            let value = match value {
+                Value::Null => "(not set)".to_owned(),
+                Value::String(word) => word.clone(),
+                value => value.to_string(),
+            };
             let _ =
                 writeln!(text, "  {:<name_width$}  {value:<28}  file", setting.replace('_', "-"));
         }

@@ -1,9 +1,10 @@
 //! What may differ by namespace. Set in the settings file alone, for a namespace is named there.
 
 use clap::Args;
-use onceward::{NamespaceConfig, SET_ASIDE_BYTES_MAX};
+use onceward::{Durability, NamespaceConfig, SET_ASIDE_BYTES_MAX};
 
 use crate::quantity::{size, spelt_size};
+use crate::serve::data_arguments::Level;
 
 /// Unset ones keep the daemon's figure.
 #[derive(Args, Debug)]
@@ -16,6 +17,9 @@ pub(crate) struct NamespaceArguments {
     /// 16MiB]
     #[arg(long, value_name = "SIZE", value_parser = set_aside)]
     set_aside_bytes: Option<usize>,
+    /// How durable an answer is when it is told [default: that of the daemon]
+    #[arg(long, value_name = "LEVEL")]
+    durability: Option<Level>,
 }
 
 impl NamespaceArguments {
@@ -23,7 +27,7 @@ impl NamespaceArguments {
         NamespaceConfig {
             entries_max: self.entries_max,
             set_aside_bytes: self.set_aside_bytes,
-            ..NamespaceConfig::default()
+            durability: self.durability.map(Durability::from),
         }
     }
 }

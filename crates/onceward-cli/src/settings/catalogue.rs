@@ -166,6 +166,8 @@ pub(crate) fn sample(option: &Arg) -> &'static str {
         Some("SIZE") => "64KiB",
         Some("N") => "1000000",
         Some("PATH") => "/run/onceward/onceward.sock",
+        Some("DIR") => "/var/lib/onceward",
+        Some("LEVEL") => "always",
         Some("FILE") => "/etc/onceward/credential",
         _ => "",
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 
-use onceward::{Limits, Millis};
+use onceward::{Durability, Limits, Millis};
 
 use super::catalogue;
 use super::effective::{Effective, Origin, effective};
@@ -98,6 +98,7 @@ impl Judging<'_> {
     /// What the commands themselves say to the values together.
     fn commands(&mut self) {
         let mut limits = Limits::DEFAULT;
+        let mut level = Durability::Memory;
         if let Some(Cli { shared, command: Command::Serve(arguments) }) = self.parsed("serve", &[])
         {
             if let Some(filter) = &shared.log
@@ -105,13 +106,18 @@ impl Judging<'_> {
             {
                 self.problem(None, failure);
             }
-            // An embedded store would start with its client.
-            if !shared.url().starts_with("mem:")
-                && let Err(failure) = shared.client()
-            {
-                self.problem(None, failure);
-            }
             let namespaces = self.file.map(|file| file.namespaces.clone()).unwrap_or_default();
+            level = arguments.durability();
+            // An embedded store would start with its client.
+            if !shared.url().starts_with("mem:") {
+                match shared.client() {
+                    Ok(client) => {
+                        let own = namespaces.get(client.namespace().as_str());
+                        level = own.and_then(|own| own.durability).unwrap_or(level);
+                    }
+                    Err(failure) => self.problem(None, failure),
+                }
+            }
             match arguments.plan(namespaces) {
                 Ok(plan) => limits = plan.limits(),
                 Err(failures) => {
@@ -130,7 +136,7 @@ impl Judging<'_> {
             let (lease, retention) = arguments.spans();
             self.spans("begin", lease, retention, &limits);
             if arguments.is_in_doubt() {
-                self.doubt("begin", "policy");
+                self.doubt("begin", "policy", level);
             }
         }
         if let Some(Cli { command: Command::Run(arguments), .. }) =
@@ -139,7 +145,7 @@ impl Judging<'_> {
             let (lease, retention) = arguments.spans();
             self.spans("run", lease, retention, &limits);
             if let Some(option) = arguments.in_doubt_by() {
-                self.doubt("run", option);
+                self.doubt("run", option, level);
             }
         }
     }
@@ -162,14 +168,18 @@ impl Judging<'_> {
         }
     }
 
-    /// Below the durability level `always` a doubt does not outlive the daemon (S14), and so far
-    /// there is no other level than `memory`.
-    fn doubt(&mut self, section: &'static str, option: &str) {
-        self.warn(
-            section,
-            option,
-            "in-doubt does not span a restart or a crash of a daemon that keeps everything in memory (durability level memory): the key is absent then, and a retry runs the work again (S14)".to_owned(),
-        );
+    /// Below the durability level `always` a doubt does not outlive a crash of the daemon (S14).
+    fn doubt(&mut self, section: &'static str, option: &str, level: Durability) {
+        let why = match level {
+            Durability::Always => return,
+            Durability::Memory => {
+                "in-doubt does not span a restart or a crash of a daemon that keeps everything in memory (durability level memory): the key is absent then, and a retry runs the work again (S14)"
+            }
+            Durability::Interval => {
+                "in-doubt does not span a crash at durability level interval: a key that was not synced yet is absent then, and a retry runs the work again; level always keeps it (S14)"
+            }
+        };
+        self.warn(section, option, why.to_owned());
     }
 
     /// What is set for this program and no option reads: most likely a slip.

@@ -52,6 +52,8 @@ fn the_default_file_is_judged_good_and_changes_nothing() {
         "result-hint",
         "memory",
         "max-entries",
+        "data-dir",
+        "durability",
         "threads",
         "receive-buffer-bytes",
         "send-buffer-bytes",

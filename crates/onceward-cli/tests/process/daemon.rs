@@ -115,10 +115,16 @@ impl Daemon {
         });
         let stdin = child.stdin.take();
         let mut daemon = Self { child, stdin, lines, log, listening: Vec::new() };
-        let line = daemon.line();
-        let line: Value = serde_json::from_str(&line).expect("JSON");
-        assert_eq!(line["schema"], "onceward/1");
-        let listening = line["listening"].as_array().expect("a list");
+        let listening = loop {
+            let line: Value = serde_json::from_str(&daemon.line()).expect("JSON");
+            assert_eq!(line["schema"], "onceward/1");
+            match (&line["phase"], line["listening"].as_array()) {
+                (_, Some(listening)) => break listening.clone(),
+                // On a slow machine.
+                (Value::String(phase), None) if phase.ends_with("ing") => {}
+                (_, None) => panic!("it does not listen: {line}"),
+            }
+        };
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         daemon.listening = listening.iter().map(text).collect();
         daemon

@@ -6,6 +6,7 @@ mod cookbook;
 mod daemon;
 mod described;
 mod documents;
+mod durable;
 mod environment;
 mod exit_codes;
 mod forgetting;
