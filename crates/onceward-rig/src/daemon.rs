@@ -163,18 +163,19 @@ impl Launch {
             let log = Arc::clone(&log);
             std::thread::spawn(move || {
                 for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-                    if log.len() == COMPLAINTS_MAX {
-                        log.pop_front();
-                    }
-                    log.push_back(line);
+                    keep(&log, line);
                 }
             })
         });
         let (tell, first_lines) = channel();
         if let Some(stdout) = child.stdout.take() {
+            let log = Arc::clone(&log);
             std::thread::spawn(move || {
                 for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                    // A reason not to start may be told here, as JSON.
+                    if listening(&line).is_none() {
+                        keep(&log, line.clone());
+                    }
                     let _ = tell.send(line); // Nobody listens once it listens.
                 }
             });
@@ -296,6 +297,14 @@ impl Daemon {
 fn listening(line: &str) -> Option<SocketAddr> {
     let told: Listening = serde_json::from_str(line).ok()?;
     told.listening.first()?.parse().ok()
+}
+
+fn keep(log: &Mutex<VecDeque<String>>, line: String) {
+    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    if log.len() == COMPLAINTS_MAX {
+        log.pop_front();
+    }
+    log.push_back(line);
 }
 
 fn joined(log: &Mutex<VecDeque<String>>) -> String {

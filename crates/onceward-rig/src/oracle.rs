@@ -161,6 +161,12 @@ impl Oracle {
         let mut violations = Vec::new();
         let (mut largest, mut last) = (self.largest_fence, self.last_acknowledged);
         let mut by_key: BTreeMap<u32, Vec<Call>> = BTreeMap::new();
+        let mut begins: HashMap<u128, u32> = HashMap::new();
+        for call in &calls {
+            if let Asked::Begin { attempt, .. } = call.asked {
+                *begins.entry(attempt).or_default() += 1;
+            }
+        }
         for call in calls {
             self.judged.calls += 1;
             let told = call.told.map_or("no_answer", |told| told.name());
@@ -168,7 +174,7 @@ impl Oracle {
             match call.told {
                 None => self.judged.unanswered += 1,
                 Some(told) => {
-                    if told.rests_on_facts() {
+                    if self.made_a_fact(&call, &begins) {
                         last = last.max(call.began);
                     }
                     if let Told::Acquired { fence, .. } = told {
@@ -198,6 +204,20 @@ impl Oracle {
     pub fn life_begins(&mut self, ending: Ending, began_anew: Moment) {
         let last_acknowledged = self.last_acknowledged;
         self.restarts.push(Restart { ending, last_acknowledged, began_anew });
+    }
+
+    /// Whether the answer can only be of a call that made a fact itself, and not of one that repeats
+    /// another or that found what it asked for.
+    fn made_a_fact(&self, call: &Call, begins: &HashMap<u128, u32>) -> bool {
+        match (&call.asked, call.told) {
+            (_, Some(Told::Completed | Told::Forgotten)) => true,
+            (Asked::Begin { attempt, .. }, Some(Told::Acquired { .. })) => {
+                let earlier =
+                    self.keys.get(&call.key).is_some_and(|key| key.attempts.contains(attempt));
+                begins.get(attempt) == Some(&1) && !earlier
+            }
+            _ => false,
+        }
     }
 
     fn judge(&mut self, number: u32, calls: &[Call], death: Moment) -> Option<Violation> {

@@ -14,14 +14,15 @@ const CLOCK_SLACK: Duration = Duration::from_millis(2);
 pub enum Level {
     /// Nothing but that fences grow.
     Memory,
-    /// All that was acknowledged longer than this before the last acknowledgement.
+    /// All that was acknowledged longer than this before the last acknowledgement of a fact.
     ///
     /// To the letter: as long as the oldest fact that is not synced is no older than the
-    /// interval, answers leave at once; once it is older, every answer that rests on facts waits
-    /// for the sync. So if a fact was acknowledged by `t`, any later request that was *sent* after
-    /// `t` + interval and answered proves that the fact was synced. An acknowledged fact may
+    /// interval, answers leave at once; once it is older, every answer that rests on a fact that
+    /// is not synced waits for the sync, and so does every call that makes one. So if a fact was
+    /// acknowledged by `t`, any later call that was *sent* after `t` + interval, made a fact of its
+    /// own and was answered proves that the first fact was synced. An acknowledged fact may
     /// therefore be lost only if it was acknowledged no earlier than one interval before the
-    /// moment at which the last answered request was sent.
+    /// moment at which the last call was sent that made a fact and was answered.
     Interval(Duration),
     /// All that was acknowledged, and all that an acknowledged answer rests on.
     Always,
@@ -52,7 +53,7 @@ pub enum Ending {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Restart {
     pub(crate) ending: Ending,
-    /// When the last request was sent whose answer rests on facts.
+    /// When the last call was sent that made a fact and was answered.
     pub(crate) last_acknowledged: Moment,
     /// Before the next process existed.
     pub(crate) began_anew: Moment,

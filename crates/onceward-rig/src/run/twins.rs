@@ -32,7 +32,7 @@ fn second(lane: &mut Lane) -> Result<(), Broken> {
     lives_on(lane, Duration::from_millis(60))?;
     match lane.launch.start() {
         Ok(_) => return Err(two_at_once()),
-        Err(not) => names_the_lock(&not)?,
+        Err(not) => says_it_is_in_use(&not)?,
     }
     if !lane.takes_begins(TAKES_BEGINS_WITHIN) {
         let what = "after a second daemon was refused the first takes no begins";
@@ -50,7 +50,7 @@ fn race(lane: &mut Lane) -> Result<(), Broken> {
         let start = start.map_err(|error| format!("starting the daemon: {error}"))?;
         match start.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
             Ok(daemon) => winners.push(daemon),
-            Err(not) => names_the_lock(&not)?,
+            Err(not) => says_it_is_in_use(&not)?,
         }
     }
     match winners.pop() {
@@ -70,10 +70,10 @@ fn two_at_once() -> Broken {
     Violation::new(Promise::OneOwner, "two daemons run on one directory").into()
 }
 
-fn names_the_lock(not: &NotStarted) -> Result<(), Violation> {
-    let named = not.log.to_lowercase().contains("lock");
+fn says_it_is_in_use(not: &NotStarted) -> Result<(), Violation> {
+    let says = not.log.contains("in use");
     not.refusal()
-        .and_then(|()| if named { Ok(()) } else { Err("it does not name the lock".to_owned()) })
+        .and_then(|()| if says { Ok(()) } else { Err("it does not say why".to_owned()) })
         .map_err(|why| {
             let what = format!("a second daemon on one directory: {why}:\n{}", not.log);
             Violation::new(Promise::Available, what)
