@@ -89,8 +89,8 @@ impl Injection {
         }
         let fault = random.pick(&faults).copied().unwrap_or(Fault::Kill);
         let first = match kind {
-            Kind::Write | Kind::Sync => random.within(1..60),
-            Kind::Rename | Kind::Allocate => random.within(1..8),
+            Kind::Write | Kind::Sync => random.within(1..40),
+            Kind::Rename | Kind::Allocate => random.within(1..4),
             Kind::Open => random.within(1..40),
         };
         let calls = match random.within(0..10) {

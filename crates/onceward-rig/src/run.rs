@@ -187,8 +187,8 @@ impl Turns {
         if over {
             return None;
         }
-        let number = self.taken.fetch_add(1, Ordering::Relaxed);
-        (number < self.wanted).then_some(number)
+        let one_more = |taken| (taken < self.wanted).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()
     }
 
     /// A turn came to nothing: another is due in its place.

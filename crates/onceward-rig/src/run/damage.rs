@@ -134,9 +134,10 @@ fn make(data: &Path, random: &mut SplitMix64) -> std::io::Result<Damage> {
         files.iter().filter(matches).cloned().collect::<Vec<_>>()
     };
     let facts = named("facts-");
-    let victim = match random.within(0..10) {
-        0 => named("manifest").first().cloned(),
-        1 => named("progress").first().cloned(),
+    // At the level memory there are no facts.
+    let victim = match random.within(if facts.is_empty() { 8 } else { 0 }..10) {
+        8 => named("manifest").first().cloned(),
+        9 => named("progress").first().cloned(),
         _ => random.pick(&facts).cloned(),
     };
     let kind = match random.within(0..20) {
@@ -145,17 +146,14 @@ fn make(data: &Path, random: &mut SplitMix64) -> std::io::Result<Damage> {
         15..17 => Kind::DeleteNewest,
         _ => Kind::Leftover,
     };
-    let (Some(victim), Some(newest)) = (victim, facts.last()) else {
-        return leave_something(data, random, &facts);
-    };
-    match kind {
-        Kind::Flip => flip(&victim, random),
-        Kind::Truncate => truncate(&victim, random),
-        Kind::DeleteNewest => {
+    match (kind, victim, facts.last()) {
+        (Kind::Flip, Some(victim), _) => flip(&victim, random),
+        (Kind::Truncate, Some(victim), _) => truncate(&victim, random),
+        (Kind::DeleteNewest, _, Some(newest)) => {
             std::fs::remove_file(newest)?;
             Ok(Damage { kind, file: name(newest), what: "deletion".to_owned() })
         }
-        Kind::Leftover => leave_something(data, random, &facts),
+        _ => leave_something(data, random, &facts),
     }
 }
 

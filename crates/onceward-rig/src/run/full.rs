@@ -72,7 +72,10 @@ fn disk_full(lane: &mut Lane, image: &mut Image, report: &mut LaneReport) -> Res
         image.cut_power()?;
     }
     lane.kill()?;
-    Ok(image.remount()?)
+    image.remount()?;
+    // Its removal was not synced: a cut may have brought it back.
+    let _ = std::fs::remove_file(&filler);
+    Ok(())
 }
 
 /// A file that takes all room but `left` bytes.
