@@ -211,16 +211,22 @@ impl Journal {
         let mut flusher = self.flusher.lock();
         let flusher = &mut *flusher;
         flusher.files.let_go();
-        let stopped = self.sync_round(flusher, now).and_then(|()| {
-            flusher.files.write_trailers(flusher.stamp(now))?;
-            flusher.files.sync(now)?;
-            flusher.files.seal_all();
-            flusher.files.replace_manifest(now)?;
-            flusher.write_progress(OpenFile::synced, now)?;
-            flusher.sync_progress(now)
+        let stopped = self.finish(flusher, now).or_else(|error| {
+            tracing::error!("the last sync failed and is tried once more, with new files: {error}");
+            self.finish(flusher, now)
         });
         self.tell();
         stopped.map_err(|error| JournalError::Halted { why: error.to_string() })
+    }
+
+    fn finish(&self, flusher: &mut Flusher, now: Timestamp) -> Result<(), JournalError> {
+        self.sync_round(flusher, now)?;
+        flusher.files.write_trailers(flusher.stamp(now))?;
+        flusher.files.sync(now)?;
+        flusher.files.seal_all();
+        flusher.files.replace_manifest(now)?;
+        flusher.write_progress(OpenFile::synced, now)?;
+        flusher.sync_progress(now)
     }
 
     fn standing(&self, flusher: &Flusher) -> Standing {

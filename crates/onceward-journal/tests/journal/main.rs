@@ -1,0 +1,7 @@
+//! The journal on disks that fail, over simulated time and over threads.
+
+mod crashes;
+mod disk;
+mod lifetimes;
+mod scene;
+mod threads;
