@@ -26,8 +26,8 @@ pub(crate) const SPARES_MAX: usize = 2;
 /// Namespaces that get a number; frames spell out any others.
 pub(crate) const NAMES_MAX: usize = 4_096;
 
-/// Smallest [`JournalOptions::file_bytes`]: a few frames of the largest size.
-pub const FILE_BYTES_MIN: u64 = 4 << 20;
+/// Smallest [`JournalOptions::file_bytes`]: smaller files cost more syncs than they save room.
+pub const FILE_BYTES_MIN: u64 = 64 << 10;
 /// Largest [`JournalOptions::file_bytes`]: recovery reads a file into memory as a whole.
 pub const FILE_BYTES_MAX: u64 = 1 << 30;
 
