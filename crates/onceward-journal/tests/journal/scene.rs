@@ -58,9 +58,10 @@ pub(crate) fn recover(disk: &FaultDisk) -> Result<(Known, Recovered), JournalErr
 
 /// A journal that goes on from what the disk holds.
 pub(crate) fn start(disk: &FaultDisk, now: u64) -> Result<Journal, JournalError> {
-    let (_, recovered) = recover(disk)?;
+    let (_, mut recovered) = recover(disk)?;
     let clock = recovered.manifest.clock.clone();
-    let (disk, start) = Start::of(recovered, clock, Arc::new(|| 1_000_000));
+    let start = Start::of(&mut recovered, clock, Arc::new(|| 1_000_000));
+    let (disk, start) = start.expect("the first");
     Journal::start(disk, start, OPTIONS, Timestamp::from_millis(now))
 }
 

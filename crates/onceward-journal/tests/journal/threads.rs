@@ -34,7 +34,7 @@ fn rounds_are_a_consistent_cut_of_commits_in_their_order_s14() {
                                 order.lock().push((position, fence));
                                 journal.want(position);
                                 // Every third change loses, and leaves nothing.
-                                fence % 3 != 0
+                                !fence.is_multiple_of(3)
                             })
                         })
                         .expect("kept");
@@ -47,7 +47,8 @@ fn rounds_are_a_consistent_cut_of_commits_in_their_order_s14() {
             // Whatever this moment leaves of the disk: with a commit, all before it that were
             // told are there.
             let (seen, synced) = (order.lock().clone(), journal.synced());
-            let told = seen.iter().filter(|(at, fence)| *at <= synced && fence % 3 != 0).count();
+            let told =
+                seen.iter().filter(|(at, fence)| *at <= synced && !fence.is_multiple_of(3)).count();
             assert!(journal.counts().facts >= told as u64, "a told fact was in no round");
         }
     });
@@ -58,9 +59,12 @@ fn rounds_are_a_consistent_cut_of_commits_in_their_order_s14() {
         journal.run(Timestamp::from_millis(5));
     }
     let (known, _) = recover(&disk.after_a_crash()).expect("recovered");
-    let kept = order.iter().filter(|(_, fence)| fence % 3 != 0).count();
+    let kept = order.iter().filter(|(_, fence)| !fence.is_multiple_of(3)).count();
     assert_eq!(known.len(), kept);
-    assert!(known.values().all(|(fence, _)| fence % 3 != 0), "a change that lost left a fact");
+    assert!(
+        known.values().all(|(fence, _)| !fence.is_multiple_of(3)),
+        "a change that lost left a fact"
+    );
 }
 
 fn options() -> RecoveryOptions {
@@ -78,9 +82,9 @@ fn options() -> RecoveryOptions {
 fn a_thread_syncs_for_who_waits_and_once_more_when_it_stops_s17() {
     let folder = tempfile::tempdir().expect("a folder");
     let disk: Arc<dyn Disk> = Arc::new(SystemDisk::open(folder.path()).expect("a disk"));
-    let recovered = Recovered::open(Arc::clone(&disk), &options(), &|_| {}).expect("new");
+    let mut recovered = Recovered::open(Arc::clone(&disk), &options(), &|_| {}).expect("new");
     let (clock, record) = resume_clock(&recovered.manifest.clock, Millis::ZERO);
-    let (_, start) = Start::of(recovered, record, Arc::new(wall_ms));
+    let (_, start) = Start::of(&mut recovered, record, Arc::new(wall_ms)).expect("the first");
     let now = onceward::Clock::now(&*clock);
     let journal = Journal::start(Arc::clone(&disk), start, OPTIONS, now).expect("a journal");
     let journal = Arc::new(journal);
