@@ -11,8 +11,8 @@ use onceward_client::Client;
 
 use crate::bench::BenchArguments;
 use crate::commands::{
-    abandon, begin, check_config, complete, completions, config, forget, get, list, man, ping,
-    renew, resolve, version, wait,
+    abandon, begin, check_config, complete, completions, config, forget, get, journal, list, man,
+    ping, renew, resolve, version, wait,
 };
 use crate::credential;
 use crate::demo;
@@ -45,6 +45,7 @@ const NOT_ASKING: &[&str] = &[
     "demo",
     "bench",
     demo::PROCESS_SUBCOMMAND,
+    "journal",
     "check-config",
     "completions",
     "man",
@@ -194,6 +195,7 @@ pub(crate) enum Command {
     Forget(forget::ForgetArguments),
     /// Show the store's figures; counters count from the daemon's start
     Stats,
+    Journal(journal::JournalArguments),
     Config(config::ConfigArguments),
     CheckConfig(check_config::CheckConfigArguments),
     Completions(completions::CompletionsArguments),
@@ -211,6 +213,7 @@ impl Command {
             | Self::Bench(_)
             | Self::DemoProcess(_)
             | Self::RunProcess(_)
+            | Self::Journal(_)
             | Self::CheckConfig(_)
             | Self::Completions(_)
             | Self::Man(_)

@@ -8,6 +8,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod forget;
 pub(crate) mod get;
+pub(crate) mod journal;
 pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod ping;

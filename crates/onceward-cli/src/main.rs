@@ -145,6 +145,9 @@ fn execute(
         Command::Bench(arguments) => bench::run_command(&arguments, &shared),
         Command::DemoProcess(arguments) => Ok(demo::run_process(arguments)?),
         Command::RunProcess(arguments) => Ok(run::run_process(arguments)),
+        Command::Journal(arguments) => {
+            commands::journal::run(&arguments, shared.json).map(ExitCode::from)
+        }
         Command::Config(arguments) => {
             let shown = commands::config::run(&arguments, file, matches, shared.json)?;
             output::print(&shown).map(|()| Exit::Ok.into())
@@ -214,6 +217,7 @@ async fn operate(shared: &Shared, command: Command) -> Result<Exit, Failure> {
         | Command::DemoProcess(_)
         | Command::Run(_)
         | Command::RunProcess(_)
+        | Command::Journal(_)
         | Command::Config(_)
         | Command::CheckConfig(_)
         | Command::Completions(_)

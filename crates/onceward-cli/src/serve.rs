@@ -36,6 +36,7 @@ use crate::render;
 use crate::serve::clock::ScriptedClock;
 use crate::serve::data_arguments::{DataArguments, DataPlan};
 use crate::serve::data_directory::DataDirectory;
+pub(crate) use crate::serve::data_directory::refusal;
 use crate::serve::limit_arguments::LimitArguments;
 pub(crate) use crate::serve::namespace_arguments::NamespaceArguments;
 use crate::serve::network_arguments::NetworkArguments;

@@ -9,8 +9,8 @@ use crate::exit::Exit;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How a store can be reached by this binary.
 const FEATURES: &str = "mem tcp unix";
-/// How long what is acknowledged lasts (S14).
-const DURABILITY: &str = "memory";
+/// How durable an answer can be when it is told (S14).
+const DURABILITY: &str = "memory interval always";
 
 /// The answer; in JSON the same names.
 pub(crate) fn answer() -> Answer {

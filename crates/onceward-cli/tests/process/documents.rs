@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::daemon::{Daemon, fed, operations};
+use crate::durable::Directory;
 
 /// `command outcome` to the documented fields.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
@@ -48,6 +49,10 @@ fn json_has_the_documented_fields() {
     daemon.acquire("busy", &["--fingerprint", "00112233445566778899aabbccddeeff"]);
     let gone = daemon.acquire("gone", &["--attempt", "00112233445566778899aabbccddeeff"]);
     let pages = tempfile::tempdir().expect("a folder");
+    let sound = Directory::with_results();
+    let damaged = Directory::with_results();
+    damaged.damage();
+    let (sound, damaged) = (sound.name(), damaged.name());
     let calls: &[&[&str]] = &[
         &["begin", "--key", "new"],
         &["complete", "--key", "done", "--token", &done, "--body", "b"],
@@ -80,6 +85,11 @@ fn json_has_the_documented_fields() {
         &["config"],
         &["check-config"],
         &["check-config", "/nowhere"],
+        &["journal", "verify", "--data-dir", sound],
+        &["journal", "repair", "--data-dir", sound],
+        &["journal", "verify", "--data-dir", damaged],
+        &["journal", "repair", "--data-dir", damaged],
+        &["journal", "repair", "--data-dir", damaged, "--yes"],
         &["man", "--dir", pages.path().to_str().expect("UTF-8")],
     ];
     let mut seen = BTreeSet::new();

@@ -12,19 +12,19 @@ use tempfile::TempDir;
 use crate::daemon::{Daemon, Told, told};
 
 /// A data directory that is not there yet.
-struct Directory {
+pub(crate) struct Directory {
     _folder: TempDir,
     path: PathBuf,
 }
 
 impl Directory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("data");
         Self { _folder: folder, path }
     }
 
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.path.to_str().expect("UTF-8")
     }
 
@@ -38,6 +38,26 @@ impl Directory {
         let told = told(&[&arguments, more].concat());
         assert_ne!(told.code, 0, "{}", told.stdout);
         told
+    }
+
+    /// With 20 results in it, and no daemon.
+    pub(crate) fn with_results() -> Self {
+        let directory = Self::new();
+        let mut daemon = directory.start(ALWAYS);
+        for number in 0..20 {
+            complete(&daemon, &format!("key-{number}"), "a body");
+        }
+        daemon.signal(Signal::SIGTERM);
+        assert!(daemon.ended().success());
+        directory
+    }
+
+    /// Flips a bit among what is synced.
+    pub(crate) fn damage(&self) {
+        let facts = self.facts();
+        let mut bytes = fs::read(&facts).expect("readable");
+        bytes[1_200] ^= 1;
+        fs::write(&facts, bytes).expect("ours");
     }
 
     /// The newest facts file.
@@ -144,18 +164,11 @@ fn one_daemon_has_a_directory_and_the_second_is_told_which() {
 
 #[test]
 fn damage_is_refused_by_file_and_byte_and_nothing_is_changed() {
-    let directory = Directory::new();
-    let mut daemon = directory.start(ALWAYS);
-    for number in 0..20 {
-        complete(&daemon, &format!("key-{number}"), "a body");
-    }
-    daemon.signal(Signal::SIGTERM);
-    assert!(daemon.ended().success());
+    let directory = Directory::with_results();
     let facts = directory.facts();
     let whole = fs::read(&facts).expect("readable");
-    let mut damaged = whole.clone();
-    damaged[400] ^= 1;
-    fs::write(&facts, &damaged).expect("ours");
+    directory.damage();
+    let damaged = fs::read(&facts).expect("readable");
     let refused = directory.refused(ALWAYS);
     let error = &refused.json()["error"];
     assert_eq!((refused.code, &error["code"]), (26, &json!("damaged")));
@@ -194,6 +207,8 @@ fn a_newer_format_is_refused_untouched() {
 fn listing(path: &Path) -> Vec<(String, u64)> {
     let entries = fs::read_dir(path).expect("it is there").map(|entry| entry.expect("readable"));
     let mut listed: Vec<_> = entries
+        // Says who had it last.
+        .filter(|entry| entry.file_name() != "lock")
         .map(|entry| {
             let length = entry.metadata().expect("it is there").len();
             (entry.file_name().to_string_lossy().into_owned(), length)
@@ -267,4 +282,49 @@ fn its_figures_are_told() {
     assert!(daemon.figure("journal_syncs") >= 2 && daemon.figure("journal_bytes") > 100);
     let without = Daemon::start(&[]);
     assert_eq!(without.figure("journal_facts"), 0);
+}
+
+#[test]
+fn what_is_damaged_is_judged_and_cut_at_its_price() {
+    let directory = Directory::with_results();
+    let journal = |arguments: &[&str]| {
+        let arguments = [arguments, &["--data-dir", directory.name()]].concat();
+        told(&[&["journal"], &arguments[..]].concat())
+    };
+    let sound = journal(&["verify"]);
+    assert_eq!(sound.code, 0, "{}{}", sound.stdout, sound.stderr);
+    assert!(sound.stdout.starts_with("sound\n") && sound.stdout.contains("40 facts in"));
+    let dump = journal(&["dump"]);
+    assert_eq!((dump.code, dump.stdout.lines().count()), (0, 40));
+    for line in dump.stdout.lines() {
+        let fact: Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(fact["schema"], "onceward/1");
+    }
+    assert!(!dump.stdout.contains("key-7") && !dump.stdout.contains("a body"), "S16");
+    let shown = journal(&["dump", "--show-keys"]);
+    assert!(shown.stdout.contains("key-7") && shown.stdout.contains("a body"));
+
+    directory.damage();
+    let unsound = journal(&["verify"]);
+    assert_eq!(unsound.code, 26);
+    assert!(unsound.stdout.starts_with("unsound\n") && unsound.stdout.contains("damaged at byte"));
+    assert_eq!(journal(&["dump"]).code, 26);
+    let before = listing(&directory.path);
+    let planned = journal(&["repair"]);
+    assert_eq!(planned.code, 26);
+    assert!(planned.stdout.contains("--yes does it"), "{}", planned.stdout);
+    assert_eq!(listing(&directory.path), before, "nothing was changed");
+    let repaired = journal(&["repair", "--yes"]);
+    assert_eq!(repaired.code, 0, "{}{}", repaired.stdout, repaired.stderr);
+    assert!(repaired.stdout.contains("quarantine-"), "{}", repaired.stdout);
+    assert_eq!(journal(&["verify"]).code, 0);
+    let daemon = directory.start(ALWAYS);
+    let left = daemon.figure("entries");
+    assert!((1..20).contains(&left), "{left} of 20 are left");
+    let in_use = journal(&["repair"]);
+    assert_eq!(in_use.code, 1);
+    assert!(in_use.stderr.contains("is in use"), "{}", in_use.stderr);
+    assert_eq!(journal(&["verify"]).code, 0, "beside a daemon");
+    let nowhere = told(&["journal", "verify", "--data-dir", "/nowhere"]);
+    assert_eq!(nowhere.code, 2);
 }
