@@ -140,6 +140,12 @@ impl<'a> Batch<'a> {
         bytes.starts_with(&MAGIC)
     }
 
+    /// The length that the batch at the front of `bytes` states; `None` if there is none.
+    pub(crate) fn stated_len(bytes: &[u8]) -> Option<usize> {
+        let mut fields = Reader::new(bytes.strip_prefix(&MAGIC)?);
+        fields.u32().map(|len| len as usize)
+    }
+
     /// Reads the batch at the front of `bytes` and checks every checksum in it. That it follows
     /// the batch before is for the caller to see.
     pub(crate) fn decode(bytes: &'a [u8], file: FileId) -> Result<Self, BatchError> {

@@ -8,6 +8,7 @@ use crate::frame::Frame;
 use crate::header::{FORMAT_VERSION, FileHeader, FileId, HEADER_BYTES, HeaderError};
 use crate::manifest::{FileEntry, FileState};
 use crate::scan::{Scan, scan};
+use crate::stream::{Bytes as _, Stream};
 
 /// A facts file that the manifest names.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct FactsFile {
 pub(crate) struct FileReading {
     pub(crate) scan: Scan,
     pub(crate) verdict: Verdict,
+    /// Bytes that were to be read.
+    pub(crate) bytes: u64,
 }
 
 impl FactsFile {
@@ -51,7 +54,7 @@ impl FactsFile {
         })
     }
 
-    /// Reads all of it that counts into `buffer`, and shows each frame that counts.
+    /// Reads all of it that counts by way of `buffer`, and shows each frame that counts.
     ///
     /// # Errors
     /// [`JournalError::Damaged`] for a header that is not this file's, and for a file that was cut;
@@ -69,8 +72,10 @@ impl FactsFile {
             Known::Open { .. } => len,
             Known::Closed { len: counts } => len.min(counts),
         };
-        self.fill(&*file, counts, buffer)?;
-        let header = self.header(buffer)?;
+        let mut bytes = Stream::new(&*file, counts, buffer);
+        let header =
+            bytes.get(0, HEADER_BYTES).map_err(JournalError::disk("read", &self.name()))?;
+        let header = self.header(header)?;
         let whole = match self.known() {
             Known::Open { .. } => header.size,
             Known::Closed { len } => len,
@@ -78,26 +83,9 @@ impl FactsFile {
         if len < whole {
             return Err(self.damaged(len, format!("it was cut: {whole} bytes were written")));
         }
-        let scan = scan(buffer, header.id, visit);
-        Ok(FileReading { scan, verdict: judge(&scan, self.known()) })
-    }
-
-    fn fill(
-        &self,
-        file: &dyn DiskFile,
-        len: u64,
-        buffer: &mut Vec<u8>,
-    ) -> Result<(), JournalError> {
-        let Ok(size) = usize::try_from(len) else {
-            return Err(self.damaged(0, format!("it has {len} bytes, more than memory")));
-        };
-        if buffer.len() < size {
-            buffer.resize(size, 0);
-        }
-        buffer.truncate(size);
-        let read = file.read_at(buffer, 0).map_err(JournalError::disk("read", &self.name()))?;
-        buffer.truncate(read);
-        Ok(())
+        let scan = scan(&mut bytes, header.id, visit);
+        let scan = scan.map_err(JournalError::disk("read", &self.name()))?;
+        Ok(FileReading { scan, verdict: judge(&scan, self.known()), bytes: counts })
     }
 
     /// The header, which is to be the one that the manifest speaks of.

@@ -36,6 +36,7 @@ mod sample;
 mod scan;
 mod spares;
 mod start;
+mod stream;
 mod stripes;
 mod system_clock;
 mod thread;

@@ -361,8 +361,7 @@ fn scan_all(
                 return Err(file.damaged(place.offset(), what.to_owned()));
             }
             readings.lock()[number] = Some((expires_at, reading));
-            let read = buffer.len() as u64;
-            let done = done.fetch_add(read, Relaxed) + read;
+            let done = done.fetch_add(reading.bytes, Relaxed) + reading.bytes;
             on_progress(RecoveryProgress { pass: Pass::Scan, done: done.min(total), total });
         }
         all.lock().push(collected);

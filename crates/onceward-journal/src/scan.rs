@@ -1,12 +1,15 @@
 //! One facts file read front to back: its valid batches, and why they end.
 //!
-//! Pure, over the file's bytes. What the end means is for [`crate::damage`] to say.
+//! Over the file's bytes, wherever they come from. What the end means is for [`crate::damage`] to say.
+
+use std::io;
 
 use onceward::Timestamp;
 
 use crate::batch::{BATCH_ALIGN, BATCH_HEADER_BYTES, Batch, BatchError};
 use crate::frame::{Frame, FrameBytes, FrameError};
 use crate::header::{FileId, HEADER_BYTES};
+use crate::stream::Bytes;
 use onceward::planted::{Bug, planted};
 
 /// What a file holds.
@@ -80,9 +83,16 @@ impl std::fmt::Display for Stop {
 
 /// Reads the batches in `bytes`, all that is to be read of the file `id`, and shows each frame of
 /// each valid batch with its offset in the file.
-pub(crate) fn scan(bytes: &[u8], id: FileId, mut visit: impl FnMut(u64, &Frame<'_>)) -> Scan {
+///
+/// # Errors
+/// Those of reading.
+pub(crate) fn scan(
+    bytes: &mut impl Bytes,
+    id: FileId,
+    mut visit: impl FnMut(u64, &Frame<'_>),
+) -> io::Result<Scan> {
     let mut scan = Scan {
-        end: HEADER_BYTES.min(bytes.len()) as u64,
+        end: bytes.len().min(HEADER_BYTES as u64),
         stop: Stop::End,
         crc: 0,
         batches: 0,
@@ -93,14 +103,13 @@ pub(crate) fn scan(bytes: &[u8], id: FileId, mut visit: impl FnMut(u64, &Frame<'
         synced: 0,
         synced_beyond: 0,
     };
-    let mut rest = bytes.get(HEADER_BYTES..).unwrap_or_default();
-    while !rest.is_empty() {
+    while scan.end < bytes.len() {
+        let rest = batch_at(bytes, scan.end)?;
+        if rest.is_empty() {
+            return Ok(scan); // It was cut meanwhile.
+        }
         let batch = match Batch::decode(rest, id) {
             Ok(batch) => batch,
-            Err(_) if is_blank(rest) => {
-                scan.stop = Stop::Blank;
-                break;
-            }
             Err(error) => {
                 if planted(Bug::TornTailAcceptedAsWhole) && Batch::begins(rest) {
                     accept_torn(rest, &mut scan, &mut visit);
@@ -123,7 +132,7 @@ pub(crate) fn scan(bytes: &[u8], id: FileId, mut visit: impl FnMut(u64, &Frame<'
                 Err(error) => {
                     // Never a torn tail, so it does not matter that frames before it were shown.
                     scan.stop = Stop::Frame { at, error };
-                    return scan;
+                    return Ok(scan);
                 }
             }
         }
@@ -134,38 +143,65 @@ pub(crate) fn scan(bytes: &[u8], id: FileId, mut visit: impl FnMut(u64, &Frame<'
         scan.index = scan.index.max(batch.header.index);
         scan.synced = scan.synced.max(batch.header.synced);
         scan.end += batch.len as u64;
-        rest = &rest[batch.len..];
     }
-    if !matches!(scan.stop, Stop::End | Stop::Blank) {
-        scan.synced_beyond = synced_beyond(rest, id);
+    if scan.stop != Stop::End {
+        if is_blank(bytes, scan.end)? {
+            scan.stop = Stop::Blank;
+        } else {
+            scan.synced_beyond = synced_beyond(bytes, scan.end, id)?;
+        }
     }
-    scan
+    Ok(scan)
+}
+
+/// What is at `from`, as long as the batch says that it is, if that is possible.
+fn batch_at(bytes: &mut impl Bytes, from: u64) -> io::Result<&[u8]> {
+    let left = bytes.len() - from;
+    let stated = Batch::stated_len(bytes.get(from, BATCH_HEADER_BYTES)?);
+    let len = stated.filter(|&len| len as u64 <= left).unwrap_or(BATCH_HEADER_BYTES);
+    bytes.get(from, len)
 }
 
 /// Whether nothing was written: what was preallocated reads as zeros.
-fn is_blank(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<BATCH_ALIGN>();
-    words.iter().all(|word| u64::from_ne_bytes(*word) == 0) && rest.iter().all(|&byte| byte == 0)
+fn is_blank(bytes: &mut impl Bytes, mut from: u64) -> io::Result<bool> {
+    loop {
+        let part = bytes.get(from, 1)?;
+        if part.is_empty() {
+            return Ok(true);
+        }
+        let (words, rest) = part.as_chunks::<BATCH_ALIGN>();
+        let is_zero = words.iter().all(|word| u64::from_ne_bytes(*word) == 0);
+        if !is_zero || rest.iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+        from += part.len() as u64;
+    }
 }
 
-/// The largest count of synced bytes that any batch of this file in `bytes` states. Batches begin
-/// at multiples of their alignment, wherever the chain was broken.
-fn synced_beyond(bytes: &[u8], id: FileId) -> u64 {
+/// The largest count of synced bytes that any batch of this file from `from` on states. Batches
+/// begin at multiples of their alignment, wherever the chain was broken.
+fn synced_beyond(bytes: &mut impl Bytes, mut from: u64, id: FileId) -> io::Result<u64> {
     let mut largest = 0;
-    let mut at = 0;
-    while let Some(rest) = bytes.get(at..)
-        && rest.len() >= BATCH_ALIGN
-    {
-        let batch = Batch::begins(rest).then(|| Batch::decode(rest, id).ok()).flatten();
-        match batch {
-            Some(batch) => {
-                largest = largest.max(batch.header.synced);
-                at += batch.len;
+    while from < bytes.len() {
+        let part = bytes.get(from, BATCH_HEADER_BYTES)?;
+        let (words, _) = part.as_chunks::<BATCH_ALIGN>();
+        let Some(first) = words.iter().position(|word| Batch::begins(word)) else {
+            if words.is_empty() {
+                break;
             }
-            None => at += BATCH_ALIGN,
+            from += (words.len() * BATCH_ALIGN) as u64;
+            continue;
+        };
+        from += (first * BATCH_ALIGN) as u64;
+        match Batch::decode(batch_at(bytes, from)?, id) {
+            Ok(batch) => {
+                largest = largest.max(batch.header.synced);
+                from += batch.len as u64;
+            }
+            Err(_) => from += BATCH_ALIGN as u64,
         }
     }
-    largest
+    Ok(largest)
 }
 
 /// Takes the frames of a batch that was torn for facts: a planted bug.

@@ -44,11 +44,12 @@ fn written(batches: &[&[u64]], blank: usize) -> Written {
 
 fn scanned(bytes: &[u8]) -> (Scan, Vec<u64>) {
     let mut fences = Vec::new();
-    let scan = scan(bytes, file(), |at, frame| {
+    let scan = scan(&mut { bytes }, file(), |at, frame| {
         let found = FrameBytes::first(&bytes[at as usize..]).unwrap().fence();
         assert_eq!(found, Some(frame.fence), "the offset is the frame's");
         fences.push(frame.fence.get());
-    });
+    })
+    .expect("bytes in memory");
     (scan, fences)
 }
 
@@ -129,6 +130,8 @@ fn a_lost_write_between_others_is_seen() {
 #[test]
 fn another_files_batches_are_nothing_here() {
     let written = written(&[&[1], &[2]], 0);
-    let scan = scan(&written.bytes, FileId::from_bytes([8; 16]), |_, _| panic!("no frame"));
+    let none = FileId::from_bytes([8; 16]);
+    let scan = scan(&mut &written.bytes[..], none, |_, _| panic!("no frame"));
+    let scan = scan.expect("bytes in memory");
     assert_eq!((scan.end, scan.synced_beyond), (HEADER_BYTES as u64, 0));
 }
