@@ -165,6 +165,7 @@ pub(crate) fn without_body<'a>(
 }
 
 /// How an entry is to change.
+#[derive(Clone, Copy)]
 pub(crate) enum Change<'a> {
     /// A new entry, in place of one that is due if the version names one.
     Insert { view: &'a View, charge: Charge, quota: Option<u32> },

@@ -165,16 +165,20 @@ impl Inner {
         change: Change<'_>,
     ) -> Result<(), RestoreError> {
         let storage = &self.engine.storage;
-        let pin = storage.pin();
-        let loaded = storage.load(&pin, id, None, now);
-        if matches!(change, Change::Insert { .. }) && loaded.entry.is_some() {
-            return Err(RestoreError::Present);
+        loop {
+            let pin = storage.pin();
+            let loaded = storage.load(&pin, id, None, now);
+            if matches!(change, Change::Insert { .. }) && loaded.entry.is_some() {
+                return Err(RestoreError::Present);
+            }
+            match storage.commit(&pin, id, loaded.version, Access::Exclusive, change) {
+                Ok(()) => return Ok(()),
+                // Absence is a version that identities share: another thread restored one beside.
+                Err(Uncommitted::Stale) => {}
+                Err(Uncommitted::Halted) => return Err(RestoreError::Present),
+                Err(Uncommitted::NoRoom) => return Err(self.no_room()),
+            }
         }
-        let committed = storage.commit(&pin, id, loaded.version, Access::Exclusive, change);
-        committed.map_err(|why| match why {
-            Uncommitted::Stale | Uncommitted::Halted => RestoreError::Present,
-            Uncommitted::NoRoom => self.no_room(),
-        })
     }
 
     fn no_room(&self) -> RestoreError {

@@ -296,6 +296,27 @@ fn restored<'a>(key: &'a str, fence: u64, state: RestoredState<'a>) -> Restored<
     }
 }
 
+/// Absence is a version that identities of one bucket share, so inserts disturb one another.
+#[test]
+fn several_threads_restore_beside_one_another_s13() {
+    const EACH: u64 = 20_000;
+    let it = Durable::new(Durability::Always);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let store = &it.store;
+            scope.spawn(move || {
+                for number in 1..=EACH {
+                    let fence = thread * EACH + number;
+                    let key = format!("key {fence}");
+                    let one = restored(&key, fence, RestoredState::Reserved);
+                    store.restore(&one).expect("each is new, and there is room");
+                }
+            });
+        }
+    });
+    assert_eq!(it.store.stats().entries, 4 * EACH);
+}
+
 #[test]
 fn what_was_kept_is_there_again_s13() {
     let it = Durable::new(Durability::Always);
