@@ -65,7 +65,8 @@ fn write(disk: &Arc<dyn Disk>, entries: u64, body: &[u8]) -> Result<(), Any> {
     new.restore(&Nothing::default(), &|_| {})?;
     let (now, floor) = (Timestamp::from_millis(1), new.fence_floor);
     let record = new.manifest.clock.clone();
-    let (disk, start) = Start::of(new, record, Arc::new(wall_ms));
+    let started = Start::of(&mut new, record, Arc::new(wall_ms));
+    let (disk, start) = started.ok_or("the directory is taken")?;
     let journal = Journal::start(disk, start, JournalOptions::default(), now)?;
     let keep = |fact: &Fact<'_>| journal.record(fact, &mut |_| true).map_err(|_| "halted");
     for number in 0..entries + IN_FLIGHT {
