@@ -1,6 +1,6 @@
 //! Files open, rotate and go; fences and names; what an earlier process left.
 
-use onceward::{FactLog as _, Millis, Timestamp};
+use onceward::{Event, Fact, FactLog as _, Fence, Millis, Timestamp};
 use onceward_journal::{Disk as _, Manifest};
 
 use crate::disk::{Fault, FaultDisk};
@@ -59,6 +59,30 @@ fn files_rotate_and_go_within_the_bound_at_mixed_retentions_s7() {
     let names = disk.list().expect("names");
     assert!(names.iter().filter(|name| name.starts_with("spare-")).count() <= 2);
     assert!(!names.iter().any(|name| name.starts_with("facts-")), "{names:?}");
+}
+
+#[test]
+fn an_end_is_kept_as_long_as_what_it_ended_s4() {
+    let disk = FaultDisk::default();
+    let journal = start(&disk, 1).expect("a journal");
+    let expires_at = acquired(b"a", 1, 1, DAY, |fact| {
+        record(&journal, fact).expect("kept");
+        fact.expires_at
+    });
+    let at = Timestamp::from_millis(DAY.get() - 50_000);
+    let removed = Fact {
+        fence: Fence::new(1).expect("a fence"),
+        at,
+        expires_at,
+        retention: DAY,
+        event: Event::Removed,
+    };
+    run(&journal, 5_000);
+    journal.want(record(&journal, &removed).expect("kept"));
+    run(&journal, at.as_millis());
+    run(&journal, DAY.get() - 1_000);
+    let (known, _) = recover(&disk.after_a_crash()).expect("recovered");
+    assert!(known.is_empty(), "what was abandoned is back");
 }
 
 #[test]
