@@ -2,7 +2,8 @@
 //!
 //! Whoever a sync released comes back with its next operation a little later, one after the other.
 //! A sync at once for the first of them would leave all others to the one after: half of them per
-//! sync, in turn. So it waits for as many as the last one released, but not longer than half of
+//! sync, in turn. So it waits until all whom the last one released are back, beside
+//! those who came during it, but not longer than half of
 //! what a sync takes, which is what those lose who would not have had to.
 
 /// Longest wait, in microseconds.
@@ -11,8 +12,8 @@ const WAIT_MICROS_MAX: u64 = 500;
 /// What is known of the last sync.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Gather {
-    /// Facts that it covered.
-    pub(crate) released: u64,
+    /// Facts that it covered, and those that came during it.
+    pub(crate) expected: u64,
     /// How long it took.
     pub(crate) sync_micros: u64,
 }
@@ -20,7 +21,7 @@ pub(crate) struct Gather {
 impl Gather {
     /// Whether to go on waiting, with so many facts there, after so long.
     pub(crate) fn is_worth_it(&self, buffered: u64, waited_micros: u64) -> bool {
-        buffered < self.released && waited_micros < (self.sync_micros / 2).min(WAIT_MICROS_MAX)
+        buffered < self.expected && waited_micros < (self.sync_micros / 2).min(WAIT_MICROS_MAX)
     }
 }
 
@@ -31,7 +32,7 @@ mod tests {
     #[test]
     fn it_waits_for_as_many_as_were_released_and_not_for_long() {
         let [usual, slow, first] = [(50, 800), (50, 90_000), (0, 0)]
-            .map(|(released, sync_micros)| Gather { released, sync_micros });
+            .map(|(expected, sync_micros)| Gather { expected, sync_micros });
         #[rustfmt::skip]
         let cases = [
             ("the first comes back",              usual, 1, 0, true),

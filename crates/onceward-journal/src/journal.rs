@@ -46,8 +46,8 @@ pub struct Journal {
     taken_since: AtomicU64,
     /// Bytes of such facts.
     taken_bytes: AtomicU64,
-    /// Facts that the last sync covered.
-    released: AtomicU64,
+    /// Facts that the last sync covered, and those that came during it.
+    expected: AtomicU64,
     fence_ceiling: AtomicU64,
     /// Fences from this one on are reason to raise the ceiling.
     raise_from: AtomicU64,
@@ -107,7 +107,7 @@ impl Journal {
             wanted: AtomicU64::new(0),
             taken_since: AtomicU64::new(0),
             taken_bytes: AtomicU64::new(0),
-            released: AtomicU64::new(0),
+            expected: AtomicU64::new(0),
             fence_ceiling: AtomicU64::new(0),
             raise_from: AtomicU64::new(0),
             fence_noted: AtomicU64::new(0),
@@ -149,9 +149,10 @@ impl Journal {
         self.stripes.facts()
     }
 
-    /// Facts that the last sync covered.
-    pub(crate) fn released(&self) -> u64 {
-        self.released.load(Relaxed)
+    /// Facts that the last sync covered, and those that came during it: so many will be there when
+    /// everybody whom it released is back.
+    pub(crate) fn expected(&self) -> u64 {
+        self.expected.load(Relaxed)
     }
 
     fn wake(&self) {

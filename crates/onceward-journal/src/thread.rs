@@ -73,7 +73,7 @@ fn run(journal: &Journal, clock: &dyn Clock, stop: &AtomicBool) -> Result<(), Jo
         let (from, synced) = (monotonic_micros(), journal.synced());
         let next = journal.run(clock.now());
         if journal.synced() != synced {
-            gather.released = journal.released();
+            gather.expected = journal.expected();
             gather.sync_micros = monotonic_micros().saturating_sub(from);
         }
         let left = next.map_or(SLEEP_MAX, |next| clock.now().until(next).as_duration());

@@ -312,7 +312,8 @@ impl Journal {
             self.counts.facts.fetch_add(facts, Relaxed);
             self.counts.bytes.fetch_add(bytes, Relaxed);
         }
-        self.released.store(facts, Relaxed);
+        // Before anybody is told: who comes back is not yet among those who came meanwhile.
+        self.expected.store(facts + self.stripes.facts(), Relaxed);
         self.taken_since.store(0, Release);
         self.taken_bytes.store(0, Relaxed);
         self.is_forced.store(false, Relaxed);
