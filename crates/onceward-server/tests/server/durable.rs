@@ -374,6 +374,22 @@ async fn replies_of_several_threads_leave_by_one_sync_s14() {
     }
 }
 
+/// The call that a connection waits for may come before it waits.
+#[tokio::test]
+async fn a_sync_that_is_over_before_anybody_listens_is_noticed_s14() {
+    let it = Durable::start(Durability::Always);
+    it.log.eager.store(true, SeqCst);
+    let mut peer = Peer::connect(it.server.address).await;
+    let asking = async {
+        for number in 0..40 {
+            peer.begin(&format!("job-{number}"), 1, 0).await.token();
+        }
+    };
+    // A reply that is forgotten leaves when the connection's buffers are looked at, half a second
+    // later or so.
+    tokio::time::timeout(crate::peer::SOON / 4, asking).await.expect("at once");
+}
+
 /// Syncs race with replies that are just being held: none may be forgotten.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_sync_is_missed_s14() {

@@ -13,6 +13,8 @@ pub(crate) struct HandLog {
     synced: AtomicU64,
     wants: AtomicU64,
     pub(crate) late: AtomicBool,
+    /// Syncs in the very call that asks for it.
+    pub(crate) eager: AtomicBool,
     stopped: Mutex<Option<String>>,
     hook: Mutex<Option<Hook>>,
 }
@@ -87,6 +89,9 @@ impl FactLog for HandLog {
 
     fn want(&self, _: Position) {
         self.wants.fetch_add(1, SeqCst);
+        if self.eager.load(SeqCst) {
+            self.sync();
+        }
     }
 
     fn on_synced(&self, hook: Hook) {
