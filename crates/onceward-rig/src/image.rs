@@ -88,6 +88,20 @@ impl Image {
         run("xfs_io", &words).map(|_| ())
     }
 
+    /// Writes some pages of a file back, as the kernel may at any time and in any order, and commits
+    /// them: `from` and `bytes` in whole pages.
+    ///
+    /// # Errors
+    /// What went wrong, and with which command.
+    pub fn write_back(&self, file: &Path, from: u64, bytes: u64) -> Result<(), String> {
+        let range = format!("sync_range -b -w -a {from} {bytes}");
+        run("xfs_io", &["-c".as_ref(), range.as_ref(), file.as_os_str()])?;
+        // What was laid out in advance becomes readable with the next commit, whoever asks for it.
+        let witness = File::create(self.mount_point.join("commit"));
+        let committed = witness.and_then(|file| file.sync_all());
+        committed.map_err(|error| format!("{}: {error}", self.mount_point.display()))
+    }
+
     /// Mounts it again, as after a reboot. Nobody may have files open.
     ///
     /// # Errors

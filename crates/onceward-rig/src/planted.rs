@@ -48,7 +48,12 @@ pub const PLANTED: &[Planted] = &[
     at_always("lease-not-rearmed", RunName::Kill),
     at_always("lease-granted-from-cached-time", RunName::Still),
     at_always("early-end-after-clock-step", RunName::Clock),
-    at_always("torn-tail-accepted-as-whole", RunName::Damage),
+    Planted {
+        bug: "torn-tail-accepted-as-whole",
+        run: RunName::Damage,
+        // Only here does a kill leave facts that nobody has synced.
+        level: Level::Interval(Duration::from_millis(100)),
+    },
     at_always("retry-of-failed-sync", RunName::Faults),
     at_always("hint-beyond-durable-cut", RunName::Power),
     at_always("segment-recycled-before-facts-dropped", RunName::Kill),

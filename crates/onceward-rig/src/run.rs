@@ -409,12 +409,15 @@ impl Setting {
         }
     }
 
-    /// A folder for one lane of a run.
+    /// A new folder for one lane of a run.
     ///
     /// # Errors
     /// If it cannot be made.
     fn folder(&self, run: RunName, number: u32, within: &Path) -> std::io::Result<PathBuf> {
         let folder = within.join(format!("{}-{number}", run.name()));
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?; // The same run before.
+        }
         std::fs::create_dir_all(&folder)?;
         Ok(folder)
     }

@@ -48,9 +48,9 @@ impl Worker {
             let second = match self.random.within(0..100) {
                 // A duplicate overtakes its answer, or somebody else looks while it is made: nobody
                 // may be told what is not synced yet.
-                0..9 => Some(question.clone()),
-                9..15 => Some(self.begin(key, &page)),
-                15..18 => Some(Question::of(Asked::Get)),
+                0..16 => Some(question.clone()),
+                16..22 => Some(self.begin(key, &page)),
+                22..25 => Some(Question::of(Asked::Get)),
                 _ => None,
             };
             let answered = match second {

@@ -20,6 +20,7 @@ use crate::run::{Broken, LaneReport, RunName, Setting, Turns, on_image};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
     Flip,
+    Tear,
     Truncate,
     DeleteNewest,
     Leftover,
@@ -37,6 +38,7 @@ impl Kind {
     const fn name(self) -> &'static str {
         match self {
             Self::Flip => "bit flip",
+            Self::Tear => "torn end",
             Self::Truncate => "truncation",
             Self::DeleteNewest => "newest file deleted",
             Self::Leftover => "leftover",
@@ -142,12 +144,14 @@ fn make(data: &Path, random: &mut SplitMix64) -> std::io::Result<Damage> {
     };
     let kind = match random.within(0..20) {
         0..9 => Kind::Flip,
-        9..15 => Kind::Truncate,
+        9..12 => Kind::Tear,
+        12..15 => Kind::Truncate,
         15..17 => Kind::DeleteNewest,
         _ => Kind::Leftover,
     };
     match (kind, victim, facts.last()) {
         (Kind::Flip, Some(victim), _) => flip(&victim, random),
+        (Kind::Tear, Some(victim), _) => tear(&victim, random),
         (Kind::Truncate, Some(victim), _) => truncate(&victim, random),
         (Kind::DeleteNewest, _, Some(newest)) => {
             std::fs::remove_file(newest)?;
@@ -162,7 +166,7 @@ fn name(path: &Path) -> String {
 }
 
 /// Bytes up to the last that is not zero: files are laid out in advance.
-fn used(path: &Path) -> std::io::Result<u64> {
+pub(super) fn used(path: &Path) -> std::io::Result<u64> {
     let bytes = std::fs::read(path)?;
     Ok(bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1))
 }
@@ -170,7 +174,11 @@ fn used(path: &Path) -> std::io::Result<u64> {
 fn flip(path: &Path, random: &mut SplitMix64) -> std::io::Result<Damage> {
     let used = used(path)?.max(1);
     // The end is where a torn tail and damage are told apart.
-    let from = if random.chance(30) { used.saturating_sub(600) } else { 0 };
+    let from = match random.within(0..10) {
+        0..3 => used.saturating_sub(600),
+        3..6 => used.saturating_sub(30_000),
+        _ => 0,
+    };
     let (at, bit) = (random.within(from..used), random.within(0..8));
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let mut byte = [0];
@@ -178,6 +186,16 @@ fn flip(path: &Path, random: &mut SplitMix64) -> std::io::Result<Damage> {
     file.write_all_at(&[byte[0] ^ 1 << bit], at)?;
     let what = format!("a flip of bit {bit} of byte {at} of {used}");
     Ok(Damage { kind: Kind::Flip, file: name(path), what })
+}
+
+/// Pages from somewhere near the end on that never reached the disk.
+fn tear(path: &Path, random: &mut SplitMix64) -> std::io::Result<Damage> {
+    let used = used(path)?;
+    let from = random.within(used.saturating_sub(30_000)..used.max(1)) / 512 * 512;
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.write_all_at(&vec![0; (used - from) as usize], from)?;
+    let what = format!("zeros from byte {from} to {used}");
+    Ok(Damage { kind: Kind::Tear, file: name(path), what })
 }
 
 fn truncate(path: &Path, random: &mut SplitMix64) -> std::io::Result<Damage> {

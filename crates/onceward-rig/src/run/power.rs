@@ -1,11 +1,14 @@
 //! Power cuts: the disk takes nothing more at a random moment, the daemon is killed, the disk is
 //! mounted again.
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::image::{FileSystem, Image};
 use crate::injection::Injection;
 use crate::lane::Lane;
+use crate::run::damage::used;
 use crate::run::kill::lives_on;
 use crate::run::{Broken, LaneReport, RunName, Setting, Turns, on_image};
 
@@ -50,9 +53,9 @@ pub(super) fn power(setting: &Setting, number: u32, turns: &Turns) -> LaneReport
             report.note(cut.name());
             report.note(file_system.name());
             // Answers wait longer for their syncs, and more of them are caught waiting.
-            if lane.random.chance(40) {
+            if lane.random.chance(60) {
                 report.note("slow syncs");
-                let slow = Injection::slow_syncs(lane.random.within(5..40));
+                let slow = Injection::slow_syncs(lane.random.within(8..60));
                 lane.launch.wrapper = slow.wrapper(&image.path().with_file_name("strace.log"));
             }
             setting.shift_clock(lane);
@@ -74,6 +77,9 @@ fn one_cut(lane: &mut Lane, image: &mut Image, cut: Cut) -> Result<(), Broken> {
     lives_on(lane, Duration::from_millis(time))?;
     match cut {
         Cut::Loaded | Cut::Rotating => {
+            if lane.random.chance(50) {
+                write_something_back(lane, image)?;
+            }
             image.cut_power()?;
             // Callers go on for a while: nothing that rests on the disk may be acknowledged.
             let after = lane.random.within(0..40);
@@ -97,4 +103,37 @@ fn one_cut(lane: &mut Lane, image: &mut Image, cut: Cut) -> Result<(), Broken> {
         }
     }
     Ok(image.remount()?)
+}
+
+/// What nobody has synced may be on the disk all the same: a hint without what it speaks of, or some
+/// pages of a batch.
+fn write_something_back(lane: &mut Lane, image: &Image) -> Result<(), Broken> {
+    const PAGE: u64 = 4_096;
+    let data = image.path().join("data");
+    let files = |prefix: &str| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&data).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        paths
+            .filter(|path| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+            })
+            .collect()
+    };
+    if lane.random.chance(60) {
+        for path in files("progress") {
+            // It may have been replaced by now.
+            let _ = File::open(&path).and_then(|file| file.sync_data());
+        }
+        return Ok(());
+    }
+    let facts = files("facts-");
+    let Some(path) = lane.random.pick(&facts) else { return Ok(()) };
+    // Every other page of where the file ends by now, or nearly.
+    let Ok(end) = used(path) else { return Ok(()) };
+    let first = (end / PAGE).saturating_sub(lane.random.within(0..12)) * PAGE;
+    let pages = lane.random.within(1..4);
+    if path.exists() {
+        image.write_back(path, first, pages * PAGE)?;
+    }
+    Ok(())
 }
