@@ -52,10 +52,15 @@ pub const PLANTED: &[Planted] = &[
         bug: "torn-tail-accepted-as-whole",
         run: RunName::Damage,
         // Only here does a kill leave facts that nobody has synced.
-        level: Level::Interval(Duration::from_millis(100)),
+        level: Level::Interval(Duration::from_secs(1)),
     },
     at_always("retry-of-failed-sync", RunName::Faults),
-    at_always("hint-beyond-durable-cut", RunName::Power),
+    Planted {
+        bug: "hint-beyond-durable-cut",
+        run: RunName::Power,
+        // Only here is anything written long before it is synced.
+        level: Level::Interval(Duration::from_secs(1)),
+    },
     at_always("segment-recycled-before-facts-dropped", RunName::Kill),
 ];
 

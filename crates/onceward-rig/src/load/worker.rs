@@ -120,7 +120,7 @@ impl Worker {
             0..36 => self.begin(key, page),
             36..64 => self.complete(key, owner),
             64..72 => {
-                let lease = kind.lease * if self.random.chance(35) { 3 } else { 1 };
+                let lease = kind.lease * if self.random.chance(35) { 6 } else { 1 };
                 Question::of(Asked::Renew { owner, lease, print: self.named(key, 50) })
             }
             72..79 => {

@@ -143,12 +143,14 @@ fn make(data: &Path, random: &mut SplitMix64) -> std::io::Result<Damage> {
         _ => random.pick(&facts).cloned(),
     };
     let kind = match random.within(0..20) {
-        0..9 => Kind::Flip,
-        9..12 => Kind::Tear,
+        0..8 => Kind::Flip,
+        8..12 => Kind::Tear,
         12..15 => Kind::Truncate,
         15..17 => Kind::DeleteNewest,
         _ => Kind::Leftover,
     };
+    // A file that was only just made has nothing to damage.
+    let victim = victim.filter(|path| path.metadata().is_ok_and(|file| file.len() > 0));
     match (kind, victim, facts.last()) {
         (Kind::Flip, Some(victim), _) => flip(&victim, random),
         (Kind::Tear, Some(victim), _) => tear(&victim, random),

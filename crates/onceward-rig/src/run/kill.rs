@@ -16,7 +16,7 @@ pub(super) fn kill(setting: &Setting, number: u32, turns: &Turns) -> LaneReport 
             setting.shift_clock(lane);
             lane.begin_life()?;
             // Now and then longer than any of the short leases.
-            let longest = if lane.random.chance(20) { 1_100 } else { 400 };
+            let longest = if lane.random.chance(35) { 1_200 } else { 400 };
             let time = lane.random.within(1..longest);
             lives_on(lane, Duration::from_millis(time))?;
             lane.kill()?;

@@ -77,7 +77,7 @@ fn one_cut(lane: &mut Lane, image: &mut Image, cut: Cut) -> Result<(), Broken> {
     lives_on(lane, Duration::from_millis(time))?;
     match cut {
         Cut::Loaded | Cut::Rotating => {
-            if lane.random.chance(50) {
+            if lane.random.chance(70) {
                 write_something_back(lane, image)?;
             }
             image.cut_power()?;
