@@ -1,9 +1,9 @@
 //! How far facts files are synced, recorded beside them: the witness that a file's end is a torn
 //! tail and no loss.
 //!
-//! Two slots are written in turn, so that a torn write leaves the other. A slot only ever names
-//! what was synced before it was written; it is itself synced lazily, so what it names may be
-//! less than what is.
+//! There are two slots, and the one that is written is never the one that was synced last, so that
+//! a power cut in the middle leaves that. A slot only ever names what was synced before it was
+//! written; it is itself synced lazily, so what it names may be less than what is.
 
 use onceward::Timestamp;
 
@@ -103,6 +103,8 @@ impl Progress {
 pub(crate) struct ProgressFile {
     file: Box<dyn DiskFile>,
     sequence: u64,
+    /// The slot that was written last.
+    slot: usize,
     is_synced: bool,
 }
 
@@ -113,7 +115,7 @@ impl ProgressFile {
         let file = disk
             .create(PROGRESS_NEW, FILE_LEN)
             .map_err(JournalError::disk("create", PROGRESS_NEW))?;
-        let mut progress = Self { file, sequence: first.sequence, is_synced: false };
+        let mut progress = Self { file, sequence: first.sequence, slot: 0, is_synced: false };
         progress.write(first)?;
         progress.file.sync_all().map_err(JournalError::disk("sync", PROGRESS_NEW))?;
         disk.rename(PROGRESS_NEW, PROGRESS).map_err(JournalError::disk("replace", PROGRESS))?;
@@ -130,7 +132,11 @@ impl ProgressFile {
     /// Writes the next slot.
     pub(crate) fn write(&mut self, progress: Progress) -> Result<(), JournalError> {
         let sequence = self.sequence + 1;
-        let at = SLOTS_AT[(sequence % 2) as usize];
+        // Over what a power cut may take anyway; the other slot is all that is sure to be there.
+        if self.is_synced {
+            self.slot = 1 - self.slot;
+        }
+        let at = SLOTS_AT[self.slot];
         let slot = Progress { sequence, ..progress }.encode();
         self.file.write_at(&slot, at).map_err(JournalError::disk_at("write", PROGRESS, at))?;
         self.sequence = sequence;
@@ -178,10 +184,13 @@ mod tests {
         }
         assert!(!file.is_synced());
         file.sync().expect("synced");
+        for synced in [320, 384] {
+            file.write(progress(&[(1, synced)])).expect("written");
+        }
         let torn = disk.open(PROGRESS).expect("there");
-        torn.write_at(&[0xff; 8], SLOTS_AT[(file.sequence() % 2) as usize] + 30).expect("torn");
+        torn.write_at(&[0xff; 8], SLOTS_AT[file.slot] + 30).expect("torn");
         let read = Progress::read(&disk).expect("read").expect("the other slot");
-        assert_eq!(read.synced(1), 192);
+        assert_eq!(read.synced(1), 256, "what was synced last is not written over");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The command `onceward-rig`.
 
 mod arguments;
+mod simulate;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -21,6 +22,9 @@ const UNABLE: u8 = 2;
 const UNFINISHED: u8 = 3;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == "simulate") {
+        return simulate::main();
+    }
     let arguments = Arguments::parse();
     if let Err(error) = interrupt::listen() {
         return unable(&format!("listening for signals: {error}"));

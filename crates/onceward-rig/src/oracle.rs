@@ -30,7 +30,7 @@ use serde::Serialize;
 use crate::call::{Asked, Call, Told};
 use crate::moment::Moment;
 pub use search::CALLS_MAX;
-use search::{Searched, search};
+use search::{PAIRS_MAX, Searched, search};
 pub use standing::{Ending, Level};
 use standing::{Restart, Standing};
 pub use violation::{Promise, Violation};
@@ -80,6 +80,7 @@ impl Judged {
 #[derive(Debug)]
 pub struct Oracle {
     level: Level,
+    pairs_max: usize,
     keys: HashMap<u32, Key>,
     restarts: Vec<Restart>,
     last_acknowledged: Moment,
@@ -106,6 +107,7 @@ impl Oracle {
     pub fn new(level: Level) -> Self {
         Self {
             level,
+            pairs_max: PAIRS_MAX,
             keys: HashMap::new(),
             restarts: Vec::new(),
             last_acknowledged: Moment::START,
@@ -113,6 +115,13 @@ impl Oracle {
             fresh_keys: 0,
             judged: Judged::default(),
         }
+    }
+
+    /// The same, that gives a key up once it has looked at so many pairs of calls and standing.
+    #[must_use]
+    pub const fn searching(mut self, pairs_max: usize) -> Self {
+        self.pairs_max = pairs_max;
+        self
     }
 
     /// What was judged so far.
@@ -241,7 +250,7 @@ impl Oracle {
         if key.standing.is_empty() {
             return None;
         }
-        match search(&key.standing, calls, death, level) {
+        match search(&key.standing, calls, death, level, self.pairs_max) {
             Searched::Explained(standing) => key.standing = standing,
             Searched::TooMany => {
                 self.judged.unjudged += 1;

@@ -9,9 +9,12 @@
 //! per durability level, for every namespace has its own.
 
 mod caller;
+pub mod campaign;
 mod content;
 mod desk;
 mod disk;
+#[cfg(feature = "planted-bugs")]
+pub mod hunt;
 mod interruption;
 mod life;
 mod plan;
@@ -20,9 +23,11 @@ mod time;
 mod trace;
 mod world;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use serde::Serialize;
 
-use crate::oracle::Violation;
+use crate::oracle::{Promise, Violation};
 use world::World;
 
 /// What is simulated.
@@ -66,7 +71,14 @@ pub fn simulate(seed: u64, settings: Settings) -> Outcome {
 
 fn run(seed: u64, settings: Settings, keeps_lines: bool) -> Outcome {
     let mut world = World::new(seed, settings.steps, keeps_lines);
-    let violation = world.run();
+    // A broken assertion is a broken promise, with the same events to show for it.
+    let ran = catch_unwind(AssertUnwindSafe(|| world.run()));
+    let violation = ran.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let text = format!("it panicked: {}", text.unwrap_or("without words"));
+        Some(Violation::new(Promise::Available, text))
+    });
     let (trace_hash, events, last_events) = world.trace();
     Outcome { seed, trace_hash, events, counts: world.counts.clone(), violation, last_events }
 }

@@ -11,8 +11,9 @@ use crate::oracle::standing::{Level, Standing};
 /// Most calls on one key in one life: one bit each.
 pub const CALLS_MAX: usize = 128;
 
-/// Pairs of calls done and standing that one search may look at before it gives up.
-const PAIRS_MAX: usize = 300_000;
+/// Pairs of calls done and standing that one search may look at before it gives up, unless it is
+/// told otherwise.
+pub(crate) const PAIRS_MAX: usize = 300_000;
 
 /// How a search ended.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(crate) fn search(
     calls: &[Call],
     death: Moment,
     level: Level,
+    pairs_max: usize,
 ) -> Searched {
     if calls.len() > CALLS_MAX {
         return Searched::TooMany;
@@ -55,7 +57,7 @@ pub(crate) fn search(
             ends.insert(standing.clone());
         }
         for next in successors(&standing, calls, done, death, level) {
-            if seen.len() >= PAIRS_MAX {
+            if seen.len() >= pairs_max {
                 return Searched::TooMany;
             }
             if seen.insert(next.clone()) {

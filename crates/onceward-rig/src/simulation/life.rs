@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use onceward::{Clock as _, FactLog, Limits, NamespaceConfig, Store, StoreConfig};
 use onceward_journal::{
-    ClockRecord, Disk, Journal, JournalError, JournalOptions, KnownFile, Recovered,
-    RecoveryOptions, Start,
+    ClockRecord, Disk, Journal, JournalError, JournalOptions, Recovered, RecoveryOptions,
 };
 
 use super::content;
@@ -60,18 +59,9 @@ impl Life {
         let now = recovered.now;
         let clock = Arc::new(StoreClock::resuming_at(now, time));
         let wall = Arc::clone(time);
-        let known = recovered.files.iter().map(|file| {
-            let known = KnownFile { end: file.expires_at, valid: file.end, synced: file.synced };
-            (file.number, known)
-        });
-        let start = Start {
-            files: known.collect(),
-            fence_floor: recovered.fence_floor,
-            clock: ClockRecord::of(now.as_millis(), &reading),
-            wall_clock: Arc::new(move || wall.wall_ms()),
-            manifest: recovered.manifest.clone(),
-            lock: recovered.lock.take().expect("taken once"),
-        };
+        let record = ClockRecord::of(now.as_millis(), &reading);
+        let start = recovered.start(record, Arc::new(move || wall.wall_ms()));
+        let start = start.expect("asked once");
         let options = JournalOptions {
             interval: plan.interval,
             file_bytes: plan.file_bytes,

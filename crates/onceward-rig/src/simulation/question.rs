@@ -58,9 +58,9 @@ pub(crate) struct Page {
 }
 
 /// Calls on a key in one life that the oracle can order in little time.
-const CALLS_MAX: u32 = 40;
+const CALLS_MAX: u32 = 24;
 /// Calls without an answer on a key in one life: each multiplies what may have happened.
-const UNKNOWN_MAX: usize = 3;
+const UNKNOWN_MAX: usize = 2;
 /// What a caller remembers of former owners and attempts.
 const REMEMBERED_MAX: usize = 4;
 

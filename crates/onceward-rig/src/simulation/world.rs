@@ -29,6 +29,8 @@ use crate::oracle::{Ending, Level, Oracle, Promise, Violation};
 const GHOSTS: u32 = 1_000;
 /// In microseconds, at the end, when nothing is wrong any more.
 const CLOSING_PATIENCE: u64 = 10_000_000;
+/// What the oracle looks at for one key of one life before it gives the key up.
+const PAIRS_MAX: usize = 10_000;
 /// Runs that make no progress are cut off here.
 const EVENTS_MAX: u64 = 200_000;
 
@@ -68,6 +70,8 @@ struct Open {
     began: Moment,
     /// The connection and the number of the request.
     sent: (u32, u64),
+    /// It never reaches the server.
+    is_lost: bool,
 }
 
 /// How a run went.
@@ -81,12 +85,28 @@ pub struct Counts {
     pub lives: u64,
     /// Ends by a power cut.
     pub powered_off: u64,
-    /// Lives in which facts could not be kept for a while.
+    /// How often the journal ran and could keep no facts.
     pub halted: u64,
     /// Bits flipped at rest.
     pub damaged: u64,
     /// Starts refused after damage.
     pub refused: u64,
+    /// Keys that the oracle gave up, for there were too many orders.
+    pub unjudged: u64,
+}
+
+impl Counts {
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.answered += other.answered;
+        self.lives += other.lives;
+        self.powered_off += other.powered_off;
+        self.halted += other.halted;
+        self.damaged += other.damaged;
+        self.refused += other.refused;
+        self.unjudged += other.unjudged;
+    }
 }
 
 /// The whole run.
@@ -155,7 +175,7 @@ impl World {
             disk,
             queue: BTreeMap::new(),
             sequence: 0,
-            oracles: levels.into_iter().map(Oracle::new).collect(),
+            oracles: levels.map(|level| Oracle::new(level).searching(PAIRS_MAX)).into(),
             pages,
             calls: Default::default(),
             open: BTreeMap::new(),
@@ -200,6 +220,7 @@ impl World {
                 self.violate(Promise::Available, "the run makes no progress".to_owned());
             }
         }
+        self.counts.unjudged = self.oracles.iter().map(|oracle| oracle.judged().unjudged).sum();
         self.violation.take()
     }
 
@@ -317,9 +338,10 @@ impl World {
         let patience = self.plan.patience.clone();
         let patience = if self.is_closing { CLOSING_PATIENCE } else { self.within(&patience) };
         let patience = patience + question.wait.as_micros() as u64;
-        self.open.insert(call, Open { caller, key, question, began, sent });
+        let is_lost = !self.is_closing && self.random.chance(self.plan.lost);
+        self.open.insert(call, Open { caller, key, question, began, sent, is_lost });
         self.after(patience, Event::GiveUp { call });
-        if !self.is_closing && self.random.chance(self.plan.lost) {
+        if is_lost {
             return self.note(format_args!("call {call} is lost on its way"));
         }
         let delay = self.plan.delay.clone();
@@ -434,7 +456,9 @@ impl World {
     fn give_up(&mut self, call: u64) {
         let Some(open) = self.open.remove(&call) else { return };
         self.note(format_args!("call {call} is given up"));
-        self.record(open.key, open.began, &open.question, None);
+        if !open.is_lost {
+            self.record(open.key, open.began, &open.question, None);
+        }
         if self.is_closing && self.life.is_some() {
             let what = format!("a get of {:?} was not answered in {CLOSING_PATIENCE} us", open.key);
             self.violate(Promise::Available, what);

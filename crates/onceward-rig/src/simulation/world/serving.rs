@@ -73,6 +73,7 @@ impl World {
         self.disk.while_syncing(Some(hook));
         let next = life.run_journal();
         self.disk.while_syncing(None);
+        self.counts.halted += u64::from(life.halted().is_some());
         if self.disk.is_dead() {
             // What it let go before that may still be heard.
             self.tend();
