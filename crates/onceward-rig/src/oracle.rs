@@ -81,6 +81,8 @@ impl Judged {
 pub struct Oracle {
     level: Level,
     pairs_max: usize,
+    /// Only an answer about a fact that was just made proves older ones synced.
+    reads_go_on: bool,
     keys: HashMap<u32, Key>,
     restarts: Vec<Restart>,
     last_acknowledged: Moment,
@@ -108,6 +110,7 @@ impl Oracle {
         Self {
             level,
             pairs_max: PAIRS_MAX,
+            reads_go_on: false,
             keys: HashMap::new(),
             restarts: Vec::new(),
             last_acknowledged: Moment::START,
@@ -115,6 +118,15 @@ impl Oracle {
             fresh_keys: 0,
             judged: Judged::default(),
         }
+    }
+
+    /// The same, for a daemon whose disk may fail for longer than the interval: what rests on facts
+    /// that are synced is then answered, although others are not (S14). So only answers about new
+    /// facts prove that older ones of other keys are synced.
+    #[must_use]
+    pub const fn while_reads_go_on(mut self) -> Self {
+        self.reads_go_on = true;
+        self
     }
 
     /// The same, that gives a key up once it has looked at so many pairs of calls and standing.
@@ -211,8 +223,18 @@ impl Oracle {
 
     /// A new process was about to be started at `began_anew`, after the last had ended so.
     pub fn life_begins(&mut self, ending: Ending, began_anew: Moment) {
+        self.begins(ending, began_anew, false);
+    }
+
+    /// The same, and the machine was off in between: the store's clock resumed at the last time that
+    /// it had recorded (S15), so what had expired since may be there again.
+    pub fn life_begins_after_boot(&mut self, ending: Ending, began_anew: Moment) {
+        self.begins(ending, began_anew, true);
+    }
+
+    fn begins(&mut self, ending: Ending, began_anew: Moment, after_boot: bool) {
         let last_acknowledged = self.last_acknowledged;
-        self.restarts.push(Restart { ending, last_acknowledged, began_anew });
+        self.restarts.push(Restart { ending, last_acknowledged, began_anew, after_boot });
     }
 
     /// Whether the answer can only be of a call that made a fact itself, and not of one that repeats

@@ -18,6 +18,9 @@ const ATTEMPT_MEMORY: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Held {
     pub(crate) entry: Option<Entry>,
+    /// What had expired when it was seen to be absent. No fact says so, so a store whose clock
+    /// resumes at an earlier time has it again (S15).
+    pub(crate) expired: Option<Box<Entry>>,
     /// Attempts that a begin may not revive (S3), each with the earliest moment of its end.
     pub(crate) ended: Vec<(u128, Moment)>,
 }
@@ -84,7 +87,8 @@ impl Held {
         if let Some(entry) = &self.entry
             && entry.kept_until <= window.until
         {
-            ways.judge(&Self { entry: None, ended: self.ended.clone() }, asked);
+            let expired = Some(Box::new(entry.clone()));
+            ways.judge(&Self { entry: None, expired, ended: self.ended.clone() }, asked);
         }
         ways.found
     }
@@ -322,7 +326,7 @@ impl Ways<'_> {
             Some(_) => return,
         };
         entry.fence = drawn;
-        let held = Held { entry: Some(entry), ended: held.ended.clone() };
+        let held = Held { entry: Some(entry), expired: None, ended: held.ended.clone() };
         self.found.push(Way { held, fact: true, drawn, takeover });
     }
 
@@ -339,7 +343,7 @@ impl Ways<'_> {
         let left_doubt = entry.phase == Phase::InDoubt;
         let fact = entry.lease_anew(lease, self.window.from) || left_doubt;
         let drawn = entry.fence.filter(|_| unknown);
-        let held = Held { entry: Some(entry), ended: held.ended.clone() };
+        let held = Held { entry: Some(entry), expired: None, ended: held.ended.clone() };
         self.found.push(Way { held, fact, drawn, takeover: false });
     }
 
@@ -361,7 +365,7 @@ impl Ways<'_> {
         if !current {
             return self.stays(held, Told::Fenced);
         }
-        let held = Held { entry: Some(entry.clone()), ended: held.ended.clone() };
+        let held = Held { entry: Some(entry.clone()), expired: None, ended: held.ended.clone() };
         judge(self, held, entry);
     }
 
@@ -408,7 +412,7 @@ impl Ways<'_> {
             && entry.has_fence(fence, self.floor)
         {
             let drawn = entry.fence.filter(|_| unknown);
-            let held = Held { entry: Some(entry), ended: held.ended.clone() };
+            let held = Held { entry: Some(entry), expired: None, ended: held.ended.clone() };
             self.found.push(Way { held, fact: false, drawn, takeover: false });
         }
     }
@@ -465,6 +469,7 @@ impl Held {
     /// Absent by request, and its attempt is remembered (S3).
     fn end(&mut self, from: Moment) {
         if let Some(entry) = self.entry.take() {
+            self.expired = None;
             self.ended.push((entry.attempt, from));
             self.ended.sort_unstable();
         }

@@ -57,6 +57,8 @@ pub(crate) struct Restart {
     pub(crate) last_acknowledged: Moment,
     /// Before the next process existed.
     pub(crate) began_anew: Moment,
+    /// The machine was booted in between.
+    pub(crate) after_boot: bool,
 }
 
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
@@ -132,6 +134,17 @@ impl Standing {
                 floor: self.floor,
                 unsettled: self.unsettled[..at].to_vec(),
             });
+        }
+        if restart.after_boot {
+            let back = |standing: &Self| {
+                let entry =
+                    standing.held.expired.clone().filter(|_| standing.held.entry.is_none())?;
+                let held =
+                    Held { entry: Some(*entry), expired: None, ended: standing.held.ended.clone() };
+                Some(Self { held, ..standing.clone() })
+            };
+            let back: Vec<_> = left.iter().filter_map(back).collect();
+            left.extend(back);
         }
         for standing in &mut left {
             standing.rearm(restart.began_anew);

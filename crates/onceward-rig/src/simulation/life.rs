@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use onceward::{Clock as _, FactLog, Limits, NamespaceConfig, Store, StoreConfig};
 use onceward_journal::{
-    ClockRecord, Disk, Journal, JournalError, JournalOptions, Recovered, RecoveryOptions,
+    ClockRecord, Disk, Journal, JournalError, JournalOptions, Recovered, RecoveryOptions, Start,
 };
 
 use super::content;
@@ -60,8 +60,8 @@ impl Life {
         let clock = Arc::new(StoreClock::resuming_at(now, time));
         let wall = Arc::clone(time);
         let record = ClockRecord::of(now.as_millis(), &reading);
-        let start = recovered.start(record, Arc::new(move || wall.wall_ms()));
-        let start = start.expect("asked once");
+        let start = Start::of(&mut recovered, record, Arc::new(move || wall.wall_ms()));
+        let (disk, start) = start.expect("asked once");
         let options = JournalOptions {
             interval: plan.interval,
             file_bytes: plan.file_bytes,

@@ -62,15 +62,24 @@ impl Plan {
         let (damaged, misdirected) = (some(12, 30..80), some(6, 20..60));
         let interrupted = some(60, 10..60);
         let quiet = some(50, 1..6);
+        let delay = pick(random, &[20..200, 100..3_000, 500..15_000]);
+        let sync = pick(random, &[50..500, 300..6_000, 5_000..120_000]);
+        // Some give up in the middle of a sync, and come again before its end.
+        let there_and_back = 2 * delay.end;
+        let patience = if random.chance(40) {
+            there_and_back..there_and_back + sync.end
+        } else {
+            there_and_back + 2 * sync.end..2 * there_and_back + 5 * sync.end
+        };
         Self {
             callers: random.within(2..6) as u32,
             keys: random.within(1..5) as u32,
             interval: Millis::new(random.within(10..250)),
-            file_bytes: 1 << random.within(14..19),
+            file_bytes: 1 << random.within(16..19),
             think: pick(random, &[100..2_000, 500..10_000, 2_000..60_000]),
-            delay: pick(random, &[20..200, 100..3_000, 500..30_000]),
-            patience: pick(random, &[1_000..8_000, 10_000..100_000, 100_000..600_000]),
-            sync: pick(random, &[50..500, 300..6_000, 5_000..120_000]),
+            delay,
+            patience,
+            sync,
             life: pick(random, &[5_000..150_000, 50_000..1_500_000, 500_000..8_000_000]),
             lost,
             duplicated,

@@ -103,10 +103,13 @@ impl Page {
         self.calls_of_life < CALLS_MAX && self.unknown.len() < UNKNOWN_MAX
     }
 
-    /// Another life of the server. What got no answer in the last may happen no more.
-    pub(crate) fn turn(&mut self) {
+    /// Another life of the server. What got no answer in the last may happen no more; whether
+    /// there was anything.
+    pub(crate) fn turn(&mut self) -> bool {
         self.calls_of_life = 0;
+        let was_any = !self.unknown.is_empty();
         self.unknown.clear();
+        was_any
     }
 
     /// A call is made.

@@ -30,7 +30,7 @@ const GHOSTS: u32 = 1_000;
 /// In microseconds, at the end, when nothing is wrong any more.
 const CLOSING_PATIENCE: u64 = 10_000_000;
 /// What the oracle looks at for one key of one life before it gives the key up.
-const PAIRS_MAX: usize = 10_000;
+const PAIRS_MAX: usize = 4_000;
 /// Runs that make no progress are cut off here.
 const EVENTS_MAX: u64 = 200_000;
 
@@ -142,13 +142,17 @@ pub(crate) struct World {
     is_damaged: bool,
     /// To be sent again, heard by nobody, when there is a server again.
     late: Vec<((usize, u32), Question)>,
+    /// Keys about which nobody knows what became of them in the last life.
+    doubtful: Vec<(usize, u32)>,
     steps: u64,
     is_closing: bool,
     is_over: bool,
     /// How the last life ended.
     ending: Ending,
-    /// The machine was off since.
+    /// The machine is off, and boots before the next start.
     reboots: bool,
+    /// It did since the last life.
+    rebooted: bool,
     violation: Option<Violation>,
     pub(crate) counts: Counts,
 }
@@ -175,7 +179,9 @@ impl World {
             disk,
             queue: BTreeMap::new(),
             sequence: 0,
-            oracles: levels.map(|level| Oracle::new(level).searching(PAIRS_MAX)).into(),
+            oracles: levels
+                .map(|level| Oracle::new(level).searching(PAIRS_MAX).while_reads_go_on())
+                .into(),
             pages,
             calls: Default::default(),
             open: BTreeMap::new(),
@@ -193,11 +199,13 @@ impl World {
             flipped: Vec::new(),
             is_damaged: false,
             late: Vec::new(),
+            doubtful: Vec::new(),
             steps,
             is_closing: false,
             is_over: false,
             ending: Ending::Crashed,
             reboots: false,
+            rebooted: false,
             violation: None,
             counts: Counts::default(),
         };
@@ -307,10 +315,16 @@ impl World {
         let attempt = self.new_attempt();
         let has_room = self.pages[&key].has_room();
         if self.life.is_none() || !has_room {
-            return self.think(caller);
+            let wait = self.random.within(5_000..100_000);
+            return self.after(wait, Event::Ask { caller });
         }
-        let question = self.pages[&key].question(key.1, attempt, &mut self.random);
-        self.send(caller, key, question);
+        match self.doubtful.pop().filter(|_| self.random.chance(80)) {
+            Some(key) => self.send(caller, key, Question::of(Asked::Get)),
+            None => {
+                let question = self.pages[&key].question(key.1, attempt, &mut self.random);
+                self.send(caller, key, question);
+            }
+        }
         if self.random.chance(self.plan.quiet) {
             let quiet = self.plan.quiet_for.clone();
             self.quiet_until = self.now() + self.within(&quiet);

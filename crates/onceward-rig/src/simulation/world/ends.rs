@@ -5,7 +5,7 @@ use onceward_journal::JournalError;
 use super::super::disk::{End, Fault};
 use super::super::life::Life;
 use super::super::plan::NAMESPACES;
-use super::super::question::{Page, Question};
+use super::super::question::Question;
 use super::{Event, World};
 use crate::call::Asked;
 use crate::oracle::{Ending, Promise};
@@ -151,6 +151,7 @@ impl World {
     pub(super) fn start(&mut self) {
         if std::mem::take(&mut self.reboots) {
             self.time.boot();
+            self.rebooted = true;
         }
         let quiet = self.is_closing;
         if !quiet && self.random.chance(self.plan.dying / 2) {
@@ -171,11 +172,18 @@ impl World {
                 self.counts.lives += 1;
                 if self.lives > 1 {
                     let ending = std::mem::replace(&mut self.ending, Ending::Crashed);
-                    self.oracles
-                        .iter_mut()
-                        .for_each(|oracle| oracle.life_begins(ending, began_anew));
+                    let rebooted = std::mem::take(&mut self.rebooted);
+                    for oracle in &mut self.oracles {
+                        if rebooted {
+                            oracle.life_begins_after_boot(ending, began_anew);
+                        } else {
+                            oracle.life_begins(ending, began_anew);
+                        }
+                    }
                 }
-                self.pages.values_mut().for_each(Page::turn);
+                let doubtful =
+                    self.pages.iter_mut().filter_map(|(key, page)| page.turn().then_some(*key));
+                self.doubtful = doubtful.collect();
                 self.note(format_args!("life {} begins", self.lives));
                 self.life = Some(life);
                 self.befall();
