@@ -171,12 +171,6 @@ impl Told {
         )
     }
 
-    /// Whether this is only said of a fact that was made then and there.
-    #[must_use]
-    pub const fn made_a_fact(&self) -> bool {
-        matches!(self, Self::Completed | Self::Forgotten)
-    }
-
     /// The stored result that is shown.
     #[must_use]
     pub const fn result(&self) -> Option<u64> {

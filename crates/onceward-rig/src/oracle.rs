@@ -81,8 +81,6 @@ impl Judged {
 pub struct Oracle {
     level: Level,
     pairs_max: usize,
-    /// Only an answer about a fact that was just made proves older ones synced.
-    reads_go_on: bool,
     keys: HashMap<u32, Key>,
     restarts: Vec<Restart>,
     last_acknowledged: Moment,
@@ -110,7 +108,6 @@ impl Oracle {
         Self {
             level,
             pairs_max: PAIRS_MAX,
-            reads_go_on: false,
             keys: HashMap::new(),
             restarts: Vec::new(),
             last_acknowledged: Moment::START,
@@ -118,15 +115,6 @@ impl Oracle {
             fresh_keys: 0,
             judged: Judged::default(),
         }
-    }
-
-    /// The same, for a daemon whose disk may fail for longer than the interval: what rests on facts
-    /// that are synced is then answered, although others are not (S14). So only answers about new
-    /// facts prove that older ones of other keys are synced.
-    #[must_use]
-    pub const fn while_reads_go_on(mut self) -> Self {
-        self.reads_go_on = true;
-        self
     }
 
     /// The same, that gives a key up once it has looked at so many pairs of calls and standing.

@@ -21,8 +21,18 @@ pub(crate) struct Held {
     /// What had expired when it was seen to be absent. No fact says so, so a store whose clock
     /// resumes at an earlier time has it again (S15).
     pub(crate) expired: Option<Box<Entry>>,
-    /// Attempts that a begin may not revive (S3), each with the earliest moment of its end.
-    pub(crate) ended: Vec<(u128, Moment)>,
+    /// Attempts that a begin may not revive (S3).
+    pub(crate) ended: Vec<Ended>,
+}
+
+/// An attempt that has ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Ended {
+    pub(crate) attempt: u128,
+    /// Remembered until then at least.
+    pub(crate) until: Moment,
+    /// A restart forgets it with the retention of its acquisition, for then no fact is left.
+    pub(crate) kept_until: Moment,
 }
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -253,9 +263,9 @@ impl Ways<'_> {
 
     fn begin(&mut self, held: &Held, asked: &Asked) {
         let Asked::Begin { attempt, print, lease, retention, in_doubt } = *asked else { return };
-        if let Some((_, since)) = held.ended.iter().find(|(ended, _)| *ended == attempt) {
+        if let Some(ended) = held.ended.iter().find(|ended| ended.attempt == attempt) {
             self.stays(held, Told::Gone); // S3
-            if self.window.until.since(*since) < ATTEMPT_MEMORY {
+            if self.window.until < ended.until {
                 return;
             }
         }
@@ -470,7 +480,8 @@ impl Held {
     fn end(&mut self, from: Moment) {
         if let Some(entry) = self.entry.take() {
             self.expired = None;
-            self.ended.push((entry.attempt, from));
+            let Entry { attempt, kept_until, .. } = entry;
+            self.ended.push(Ended { attempt, until: from.after(ATTEMPT_MEMORY), kept_until });
             self.ended.sort_unstable();
         }
     }

@@ -163,6 +163,9 @@ impl Standing {
 impl Held {
     /// S13: a lease runs anew for the longest length recorded for it, from when the daemon is ready.
     fn rearm(&mut self, from: Moment) {
+        for ended in &mut self.ended {
+            ended.until = ended.until.min(ended.kept_until);
+        }
         if let Some(entry) = &mut self.entry
             && let Phase::Reserved(until) = entry.phase
         {

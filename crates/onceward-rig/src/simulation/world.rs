@@ -179,9 +179,7 @@ impl World {
             disk,
             queue: BTreeMap::new(),
             sequence: 0,
-            oracles: levels
-                .map(|level| Oracle::new(level).searching(PAIRS_MAX).while_reads_go_on())
-                .into(),
+            oracles: levels.map(|level| Oracle::new(level).searching(PAIRS_MAX)).into(),
             pages,
             calls: Default::default(),
             open: BTreeMap::new(),
