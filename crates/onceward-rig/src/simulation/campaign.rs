@@ -72,7 +72,7 @@ fn run_until(
             if campaign.failures.len() >= failures_max {
                 is_over.store(true, Relaxed);
             }
-            if campaign.seeds % 100 == 0 {
+            if campaign.seeds.is_multiple_of(100) {
                 progress(campaign.seeds, wanted);
             }
         }
