@@ -38,7 +38,7 @@ fn it_takes_every_answer_of_the_naive_model() {
             let now = Moment::from_millis(model.now().as_millis());
             let call = Call { key: 1, began: now, ended: now, asked, told: Some(told) };
             history.push(format!("{call:?}"));
-            match search(&standing, &[call], Moment::NEVER, Level::Always) {
+            match search(&standing, &[call], Moment::NEVER, Level::Always, PAIRS_MAX) {
                 Searched::Explained(next) => standing = next,
                 other => panic!("seed {seed}: {other:?}\n{}", history.join("\n")),
             }
