@@ -43,7 +43,7 @@ impl Pace {
 const CONNECTIONS: usize = 4;
 
 /// Longer than any daemon is paused or slowed down here.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
 /// For one try while the daemon may be halted.
 const PROBE_WITHIN: Duration = Duration::from_secs(2);
