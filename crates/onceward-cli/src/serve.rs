@@ -341,7 +341,8 @@ pub(crate) fn run(plan: Plan, arguments: &ServeArguments, json: bool) -> Result<
     let addresses = addresses(&listeners);
     // Whoever owned something counts from now on (S13).
     store.arm_restored();
-    let report = runtime.block_on(async {
+    let grace = server.grace;
+    let ended = runtime.block_on(async {
         // Before anything is printed: whoever reads the line may send a signal at once.
         let signals = Signals::listen().map_err(|error| failed("listening for signals", error))?;
         greet(&addresses, memory_bytes, &store, kept.as_ref(), scripted.is_some());
@@ -359,14 +360,22 @@ pub(crate) fn run(plan: Plan, arguments: &ServeArguments, json: bool) -> Result<
             signals.shutdown(end).await;
             service_manager::stopping();
         };
-        onceward_server::run(listeners, store.clone(), server, shutdown).await.map_err(refused)
-    })?;
-    let entries = store.stats().entries;
-    let fate = match kept {
-        // After the last answer (S17).
-        Some(kept) => format!("{entries} keys are kept in {}", kept.close()?.display()),
-        None => format!("{entries} keys are forgotten with this process"),
-    };
+        let report = onceward_server::run(listeners, store.clone(), server, shutdown);
+        let report = report.await.map_err(refused)?;
+        let entries = store.stats().entries;
+        let fate = match kept {
+            // After the last answer (S17).
+            Some(kept) => {
+                let path = kept.close_within(grace).await?;
+                format!("{entries} keys are kept in {}", path.display())
+            }
+            None => format!("{entries} keys are forgotten with this process"),
+        };
+        Ok::<_, Failure>((report, fate))
+    });
+    // A last sync that hangs is not waited for.
+    runtime.shutdown_background();
+    let (report, fate) = ended?;
     tracing::info!(
         connections = report.connections,
         connections_cut = report.connections_cut,

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use onceward::{Clock as _, Durability, FactLog, Millis, Store, StoreConfig};
 use onceward_journal::{
     Disk, Journal, JournalError, JournalThread, Recovered, RecoveryOptions, Start, SystemDisk,
     read_clocks, resume_clock, wall_ms,
 };
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -93,13 +96,30 @@ impl DataDirectory {
         tracing::info!("durability {level}: {what}");
     }
 
-    /// Syncs a last time. Gives the directory.
+    /// Syncs a last time, on a thread of its own so that a second signal still ends the process.
+    /// Gives the directory.
     ///
     /// # Errors
-    /// What was not acknowledged as durable may be lost.
-    pub(crate) fn close(self) -> Result<PathBuf, Failure> {
+    /// It did not come about, or not within `limit`: what was not acknowledged as durable may be
+    /// lost.
+    pub(crate) async fn close_within(self, limit: Duration) -> Result<PathBuf, Failure> {
         let Self { path, thread, .. } = self;
-        thread.stop().map_err(|error| refusal(&path, &error))?;
+        let failed = |why: &str| {
+            Failure::new(
+                Exit::Failure,
+                format!(
+                    "data directory {}: {why}; what was acknowledged as durable is, later facts may be lost",
+                    path.display()
+                ),
+            )
+        };
+        match timeout(limit, spawn_blocking(|| thread.stop())).await {
+            Ok(Ok(stopped)) => stopped.map_err(|error| refusal(&path, &error))?,
+            Ok(Err(_)) => return Err(failed("the last sync broke off")),
+            Err(_) => {
+                return Err(failed(&format!("the last sync took longer than {}", spelt(limit))));
+            }
+        }
         Ok(path)
     }
 }
