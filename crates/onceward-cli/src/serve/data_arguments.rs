@@ -61,7 +61,7 @@ pub(crate) struct DataArguments {
     #[arg(long, env = "ONCEWARD_COUNT_DOWNTIME", value_name = "TIME", value_parser = duration)]
     count_downtime: Option<Duration>,
     /// Size of a journal file; recovery reads one into memory per thread [default: 64MiB] [least:
-    /// 4MiB] [most: 1GiB]
+    /// 64KiB] [most: 1GiB]
     #[arg(long, env = "ONCEWARD_JOURNAL_FILE_BYTES", value_name = "SIZE", value_parser = size)]
     journal_file_bytes: Option<u64>,
     /// Changes in memory that are not synced, above which a sync begins at once; at twice that, what
@@ -202,6 +202,10 @@ mod tests {
         });
         let told: Vec<_> = told.filter(|(_, default)| !default.contains(' ')).collect();
         assert_eq!(told.len(), 4, "{told:?}");
+        let help = Alone::command().render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (least, most) = (spelt_size(FILE_BYTES_MIN), spelt_size(FILE_BYTES_MAX));
+        assert!(help.contains(&format!("[least: {least}] [most: {most}]")), "{help}");
         let shown = |more: &[&str]| {
             let (plan, failures) =
                 parsed(&[&["--data-dir", "/d"], more].concat()).plan(&BTreeMap::new());
@@ -230,7 +234,7 @@ mod tests {
             (&[], &always, 1),
             (&[], &memory, 0),
             (&["--data-dir", "/d", "--durability", "always"], &always, 0),
-            (&["--data-dir", "/d", "--interval", "9ms", "--journal-file-bytes", "1MiB"], &none, 2),
+            (&["--data-dir", "/d", "--interval", "9ms", "--journal-file-bytes", "1KiB"], &none, 2),
         ];
         for (arguments, namespaces, faults) in cases {
             let (_, failures) = parsed(arguments).plan(namespaces);
