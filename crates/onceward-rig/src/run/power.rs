@@ -88,6 +88,8 @@ fn one_cut(lane: &mut Lane, image: &mut Image, cut: Cut) -> Result<(), Broken> {
         }
         Cut::Recovering => {
             lane.kill()?;
+            // A tracer whose program dies before it is attached would stand still for ever.
+            lane.launch.wrapper.clear();
             let after = Duration::from_micros(lane.random.within(0..40_000));
             let mut cut = Ok(());
             lane.stillborn(after, || cut = image.cut_power())?;
