@@ -26,7 +26,9 @@ use crate::oracle::{Ending, Level, Oracle, Promise, Violation};
 
 /// Connections of nobody, one per namespace: what comes on them is a duplicate, and nobody hears
 /// the answer.
-const GHOSTS: u32 = 1_000;
+const GHOSTS: u32 = 1_000_000;
+/// A caller who asks only where another is being served.
+const RIVAL: u32 = 1_000;
 /// In microseconds, at the end, when nothing is wrong any more.
 const CLOSING_PATIENCE: u64 = 10_000_000;
 /// What the oracle looks at for one key of one life before it gives the key up.
@@ -292,6 +294,9 @@ impl World {
     }
 
     fn think(&mut self, caller: u32) {
+        if caller == RIVAL {
+            return;
+        }
         let think = self.plan.think.clone();
         let wait = self.within(&think) + self.quiet_until.saturating_sub(self.now());
         self.after(wait, Event::Ask { caller });
@@ -308,8 +313,7 @@ impl World {
         if self.counts.calls >= self.steps {
             return self.close();
         }
-        let namespace = self.random.within(0..NAMESPACES.len() as u64) as usize;
-        let key = (namespace, self.random.within(0..u64::from(self.plan.keys)) as u32);
+        let key = self.key();
         let attempt = self.new_attempt();
         let has_room = self.pages[&key].has_room();
         if self.life.is_none() || !has_room {
@@ -330,19 +334,25 @@ impl World {
         }
     }
 
+    /// Any, or one that somebody asks about just now, to meet at it.
+    fn key(&mut self) -> (usize, u32) {
+        let others: Vec<_> = self.open.values().map(|open| open.key).collect();
+        if self.random.chance(self.plan.interrupted)
+            && let Some(&key) = self.random.pick(&others)
+        {
+            return key;
+        }
+        let namespace = self.random.within(0..NAMESPACES.len() as u64) as usize;
+        (namespace, self.random.within(0..u64::from(self.plan.keys)) as u32)
+    }
+
     /// Sends a question, which the network may lose, delay or duplicate.
     fn send(&mut self, caller: u32, key: (usize, u32), question: Question) {
         let connection = caller * NAMESPACES.len() as u32 + key.0 as u32;
         let Some((number, bytes)) = self.line(connection, key.0).ask(key.1, &question) else {
             return self.violate(Promise::Available, "a question cannot be sent".to_owned());
         };
-        let call = self.next_call;
-        self.next_call += 1;
-        self.counts.calls += 1;
-        if let Some(page) = self.pages.get_mut(&key) {
-            page.call();
-        }
-        self.note(format_args!("call {call} by {caller} on {key:?}: {:?}", question.asked));
+        let call = self.make_call(caller, key, &question);
         let (began, sent) = (self.moment(), (connection, number));
         if self.random.chance(self.plan.duplicated) && !self.is_closing {
             self.haunt(key, question.clone());
@@ -359,6 +369,37 @@ impl World {
         let delay = self.plan.delay.clone();
         let delay = self.within(&delay);
         self.after(delay, Event::Arrive { arrival: Arrival { connection, bytes }, key });
+    }
+
+    fn make_call(&mut self, caller: u32, key: (usize, u32), question: &Question) -> u64 {
+        let call = self.next_call;
+        self.next_call += 1;
+        self.counts.calls += 1;
+        if let Some(page) = self.pages.get_mut(&key) {
+            page.call();
+        }
+        self.note(format_args!("call {call} by {caller} on {key:?}: {:?}", question.asked));
+        call
+    }
+
+    /// A rival's question that has just arrived.
+    fn rival(&mut self, key: (usize, u32)) -> Option<Arrival> {
+        if self.is_closing || !self.pages[&key].has_room() {
+            return None;
+        }
+        let attempt = self.new_attempt();
+        let question = self.pages[&key].question(key.1, attempt, &mut self.random);
+        let question = Question { wait: Duration::ZERO, ..question };
+        let connection = RIVAL * NAMESPACES.len() as u32 + key.0 as u32;
+        let (number, bytes) = self.line(connection, key.0).ask(key.1, &question)?;
+        let call = self.make_call(RIVAL, key, &question);
+        let (began, sent) = (self.moment(), (connection, number));
+        let open = Open { caller: RIVAL, key, question, began, sent, is_lost: false };
+        self.open.insert(call, open);
+        let patience = self.plan.patience.clone();
+        let patience = self.within(&patience);
+        self.after(patience, Event::GiveUp { call });
+        Some(Arrival { connection, bytes })
     }
 
     /// The same question comes again, later, and nobody hears the answer.

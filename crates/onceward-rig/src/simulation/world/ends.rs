@@ -185,6 +185,8 @@ impl World {
                     self.pages.iter_mut().filter_map(|(key, page)| page.turn().then_some(*key));
                 self.doubtful = doubtful.collect();
                 self.note(format_args!("life {} begins", self.lives));
+                // Bytes are written over from now on: what was flipped stays so.
+                self.flipped.clear();
                 self.life = Some(life);
                 self.befall();
                 self.serve();
@@ -200,6 +202,7 @@ impl World {
         self.note(format_args!("it does not start: {error}"));
         let is_transient = self.disk.is_dead() || self.disk.failed() > failed;
         if is_transient {
+            self.flipped.clear();
             let power =
                 self.disk.is_dead() && !self.is_damaged && self.random.chance(self.plan.power);
             self.disk.end(if power { End::Power } else { End::Process });

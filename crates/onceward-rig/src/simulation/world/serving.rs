@@ -11,11 +11,13 @@ impl World {
         if self.life.is_none() {
             return;
         }
-        let interrupting = if self.random.chance(self.plan.interrupted) {
-            self.on_their_way(key, 1)
-        } else {
-            Vec::new()
-        };
+        let mut interrupting = Vec::new();
+        if self.random.chance(self.plan.interrupted) {
+            interrupting = self.on_their_way(key, 1);
+            if interrupting.is_empty() {
+                interrupting.extend(self.rival(key));
+            }
+        }
         let Some(life) = &self.life else { return };
         life.desk.interrupt_with(interrupting);
         life.desk.receive(arrival);
