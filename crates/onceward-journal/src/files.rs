@@ -347,6 +347,10 @@ impl Files {
             self.is_stale = true;
             self.afterwards.push(Afterwards::Retire { number, is_whole: closed.is_whole });
         }
+        if self.is_stale && self.open.values().any(|file| !file.has_durable_name) {
+            // A manifest names no file whose header may be lost, for then no start would follow.
+            return self.sync(now);
+        }
         self.replace_manifest(now)
     }
 
