@@ -349,7 +349,8 @@ impl Disk for SimulatedDisk {
         self.operate(format_args!("rename {from} {to}"), |state, fault| {
             state.find(from)?;
             // One that fails may have come about all the same.
-            if fault.is_none() || state.random.chance(50) {
+            let fails = matches!(fault, Some(Fault::Die | Fault::Fail));
+            if !fails || state.random.chance(50) {
                 state.directory.rename(from, to);
             }
             if fault == Some(Fault::Fail) { Err(input_output()) } else { Ok(()) }
