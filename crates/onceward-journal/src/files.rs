@@ -38,6 +38,8 @@ pub(crate) struct Files {
     next_number: u64,
     open: BTreeMap<Level, OpenFile>,
     closed: BTreeMap<u64, Closed>,
+    /// Files that an earlier journal left open, and how much of each is known to be synced.
+    earlier: Vec<(u64, u64)>,
     /// Batches in no file.
     waiting: BTreeMap<Level, VecDeque<Pending>>,
     /// Names have changed since the directory was synced.
@@ -85,6 +87,7 @@ impl Files {
             next_number,
             open: BTreeMap::new(),
             closed,
+            earlier: Vec::new(),
             waiting: BTreeMap::new(),
             names_changed: true,
             afterwards: Vec::new(),
@@ -110,11 +113,24 @@ impl Files {
         self.waiting.entry(level).or_default().extend(batches);
     }
 
-    /// Seals a file that an earlier journal left open, whose facts behind `length` wait anew.
+    /// A file that an earlier journal left open, whose facts behind `length` wait anew. It is
+    /// sealed once these are durable elsewhere: a power cut before that leaves it as it was, and
+    /// they may have been told as synced though no witness says so.
     pub(crate) fn seal_earlier(&mut self, number: u64, length: u64) {
-        if let Some(entry) = self.manifest.files.get_mut(&number) {
-            entry.state = FileState::Sealed { length };
-            self.afterwards.push(Afterwards::Cut { number, length });
+        self.earlier.push((number, length));
+    }
+
+    /// Seals what an earlier journal left open, if nothing of it waits. What is written is synced.
+    fn seal_superseded(&mut self) {
+        if self.waiting.values().any(|waiting| !waiting.is_empty()) {
+            return;
+        }
+        for (number, length) in std::mem::take(&mut self.earlier) {
+            if let Some(entry) = self.manifest.files.get_mut(&number) {
+                entry.state = FileState::Sealed { length };
+                self.is_stale = true;
+                self.afterwards.push(Afterwards::Cut { number, length });
+            }
         }
     }
 
@@ -220,6 +236,7 @@ impl Files {
                 keep_room(&mut self.room, batch.into_room());
             }
         }
+        self.seal_superseded();
         self.replace_manifest(now)
     }
 

@@ -4,4 +4,5 @@ mod crashes;
 mod disk;
 mod lifetimes;
 mod scene;
+mod starts;
 mod threads;

@@ -58,11 +58,20 @@ pub(crate) fn recover(disk: &FaultDisk) -> Result<(Known, Recovered), JournalErr
 
 /// A journal that goes on from what the disk holds.
 pub(crate) fn start(disk: &FaultDisk, now: u64) -> Result<Journal, JournalError> {
+    start_with(disk, now, OPTIONS)
+}
+
+/// The same, with other options.
+pub(crate) fn start_with(
+    disk: &FaultDisk,
+    now: u64,
+    options: JournalOptions,
+) -> Result<Journal, JournalError> {
     let (_, mut recovered) = recover(disk)?;
     let clock = recovered.manifest.clock.clone();
     let start = Start::of(&mut recovered, clock, Arc::new(|| 1_000_000));
     let (disk, start) = start.expect("the first");
-    Journal::start(disk, start, OPTIONS, Timestamp::from_millis(now))
+    Journal::start(disk, start, options, Timestamp::from_millis(now))
 }
 
 /// Lends `take` the fact of an acquisition.
