@@ -44,6 +44,14 @@ impl Moment {
         Self(self.0.saturating_add(micros))
     }
 
+    /// When something that was granted for `length` at this moment, or later, may end at the earliest:
+    /// the store counts whole milliseconds, and from the last one that had begun.
+    #[must_use]
+    pub fn least_end(self, length: Duration) -> Self {
+        const GRAIN: Duration = Duration::from_millis(1);
+        self.after(length.saturating_sub(GRAIN))
+    }
+
     /// From `earlier` to this; zero if that is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

@@ -111,7 +111,7 @@ impl Entry {
 
     /// S6: anew, never back, never past the retention. Whether it is longer than any before.
     fn lease_anew(&mut self, lease: Duration, from: Moment) -> bool {
-        let anew = from.after(lease).min(self.kept_until);
+        let anew = from.least_end(lease).min(self.kept_until);
         let until = match self.phase {
             Phase::Reserved(until) => until.max(anew),
             Phase::InDoubt | Phase::Done(_) => anew,
@@ -271,8 +271,8 @@ impl Ways<'_> {
         }
         let Some(entry) = &held.entry else {
             self.stays(held, Told::Refused);
-            let kept_until = self.window.from.after(retention);
-            let phase = Phase::Reserved(self.window.from.after(lease).min(kept_until));
+            let kept_until = self.window.from.least_end(retention);
+            let phase = Phase::Reserved(self.window.from.least_end(lease).min(kept_until));
             let entry = Entry {
                 attempt,
                 fence: None,
@@ -308,7 +308,7 @@ impl Ways<'_> {
                 return self.stays(held, Told::InDoubt);
             }
             // S8: policy and lease are the newcomer's; retention and checkpoint stay.
-            let anew = self.window.from.after(lease).min(entry.kept_until);
+            let anew = self.window.from.least_end(lease).min(entry.kept_until);
             let entry = Entry {
                 attempt,
                 fence: None,
@@ -481,7 +481,7 @@ impl Held {
         if let Some(entry) = self.entry.take() {
             self.expired = None;
             let Entry { attempt, kept_until, .. } = entry;
-            self.ended.push(Ended { attempt, until: from.after(ATTEMPT_MEMORY), kept_until });
+            self.ended.push(Ended { attempt, until: from.least_end(ATTEMPT_MEMORY), kept_until });
             self.ended.sort_unstable();
         }
     }

@@ -169,7 +169,7 @@ impl Held {
         if let Some(entry) = &mut self.entry
             && let Phase::Reserved(until) = entry.phase
         {
-            let anew = from.after(entry.longest).min(entry.kept_until);
+            let anew = from.least_end(entry.longest).min(entry.kept_until);
             entry.phase = Phase::Reserved(until.max(anew));
         }
     }

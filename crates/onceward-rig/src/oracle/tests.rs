@@ -72,9 +72,9 @@ fn within_one_life_each_broken_promise_is_seen_and_no_other() {
         ("S4: another fence for the same attempt",
             vec![call(0, 1, begin(1), acquired(1)), call(2, 3, begin(1), acquired(2))], Some(Promise::Acknowledged)),
         ("S2: a second owner while the lease runs",
-            vec![call(0, 1, begin(1), acquired(1)), call(2, 299, begin(2), taken_over(2))], Some(Promise::OneOwner)),
-        ("S6: when it may have ended",
-            vec![call(0, 1, begin(1), acquired(1)), call(2, 300, begin(2), taken_over(2))], None),
+            vec![call(0, 1, begin(1), acquired(1)), call(2, 298, begin(2), taken_over(2))], Some(Promise::OneOwner)),
+        ("S6: when it may have ended, to the millisecond",
+            vec![call(0, 1, begin(1), acquired(1)), call(2, 299, begin(2), taken_over(2))], None),
         ("S4: one fence for two",
             vec![call(0, 1, begin(1), acquired(1)), call(400, 401, begin(2), taken_over(1))], Some(Promise::Fences)),
         ("S4: a smaller fence",
@@ -158,11 +158,11 @@ fn what_a_restart_owes() {
         judged(Level::Always, &[vec![call(900, 901, begin(1), acquired(5))], calls])
     };
     assert_eq!(
-        life(vec![call(1_250, 1_299, begin(2), taken_over(6))]),
+        life(vec![call(1_250, 1_298, begin(2), taken_over(6))]),
         Some(Promise::OneOwner),
         "the lease is armed anew when the next process starts"
     );
-    assert_eq!(life(vec![call(1_250, 1_300, begin(2), taken_over(6))]), None);
+    assert_eq!(life(vec![call(1_250, 1_299, begin(2), taken_over(6))]), None);
     assert_eq!(life(vec![call(1_001, 1_002, begin(1), acquired(5))]), None, "S3: a lost reply");
 
     let mut oracle = Oracle::new(Level::Memory);
