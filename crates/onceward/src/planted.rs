@@ -1,7 +1,7 @@
 //! Bugs of durability that can be planted, to see that the tests of crashes and faults catch them.
 //!
 //! Without the feature `planted-bugs` [`planted`] is `false` at compile time, and the wrong code is
-//! not there. With it nothing is planted until one is chosen at run time: by [`plant`], or by the
+//! not there. With it nothing is planted until one is chosen at run time: by `plant`, or by the
 //! environment variable `ONCEWARD_PLANTED_BUG`.
 
 macro_rules! bugs {
