@@ -176,9 +176,16 @@ pub(crate) enum Change<'a> {
     /// The same entry, completed: `stored` is what of `offered` is kept. A checkpoint ends here.
     /// Of the `room` that is charged for it what it does not need is given back.
     Complete { view: &'a View, offered: &'a ResultRef<'a>, stored: &'a ResultRef<'a>, room: u64 },
-    /// As `Complete`, of a result that was stored before a restart: the digest is of the result as
-    /// offered then, if not all of it was kept.
-    CompleteAgain { view: &'a View, stored: &'a ResultRef<'a>, digest: Option<[u8; 32]>, room: u64 },
+    /// A new entry that was completed before a restart: the digest is of the result as offered then,
+    /// if not all of it was kept. Of the `room` that is charged for it what it does not need is given
+    /// back.
+    InsertCompleted {
+        view: &'a View,
+        stored: &'a ResultRef<'a>,
+        digest: Option<[u8; 32]>,
+        room: u64,
+        quota: Option<u32>,
+    },
     /// No entry; its attempt id is remembered as ended until then (S3).
     Remove { remembered_until: Timestamp, now: Timestamp },
 }

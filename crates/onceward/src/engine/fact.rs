@@ -45,7 +45,7 @@ pub(super) fn fact_of<'a>(
             let bound = newly_bound(before, view);
             (before, Event::Completed { result: *stored, digest, bound })
         }
-        Change::CompleteAgain { .. } => return None, // It is known from its fact.
+        Change::InsertCompleted { .. } => return None, // It is known from its fact.
         Change::Remove { .. } => (before?, Event::Removed),
     };
     Some(Fact {

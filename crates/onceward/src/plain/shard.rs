@@ -171,11 +171,18 @@ impl Shard {
                 self.replace(found, *view, Bytes::Result(payload), charge, around)?;
                 around.budget.release(room.saturating_sub(charge.total()));
             }
-            Change::CompleteAgain { view, stored, digest, room } => {
-                let payload = Arc::new(Payload::again(stored, digest));
-                let before = found.and_then(|slot| self.slots.get(slot as usize)?.as_ref());
-                let charge = before.ok_or(Stale)?.charge.completed(stored);
-                self.replace(found, *view, Bytes::Result(payload), charge, around)?;
+            Change::InsertCompleted { view, stored, digest, room, quota } => {
+                if found.is_some() {
+                    return Err(Stale);
+                }
+                let entry = ENTRY_BYTES + id.identity.size() as u64;
+                let charge = Charge { entry, ..Charge::default() }.completed(stored);
+                around.counters.came(view);
+                self.insert(id, *view, charge, quota, around);
+                let slot = self.find(id).ok_or(Stale)?;
+                if let Some(entry) = self.slots[slot as usize].as_mut() {
+                    entry.held = Bytes::Result(Arc::new(Payload::again(stored, digest)));
+                }
                 around.budget.release(room.saturating_sub(charge.total()));
             }
             Change::Remove { remembered_until, now } => {

@@ -61,18 +61,21 @@ impl Segments {
         if let Change::Insert { view, charge, quota } = change {
             return self.insert(pin, id, version, view, charge, quota);
         }
+        if let Change::InsertCompleted { view, stored, digest, room, quota } = change {
+            let retention = view.acquired_at.until(view.expires_at);
+            let (level, quota) = (Slot::level(retention.get()), quota.is_some());
+            let record = Record { view, image: &id.image, stored, digest, quota, level };
+            return self.insert_completed(id, version, &record, room);
+        }
         let seen = seen.filter(|word| !word.dead()).ok_or(Stale)?;
         match change {
-            Change::Insert { .. } => Ok(()),
+            Change::Insert { .. } | Change::InsertCompleted { .. } => Ok(()),
             Change::Update { view } => Ok(self.update(pin, id, seen, view)?),
             Change::Checkpoint { view, bytes, charge } => {
                 Ok(self.save_checkpoint(pin, id, seen, view, bytes, charge)?)
             }
             Change::Complete { view, offered, stored, room } => {
                 let digest = stored.not_kept().is_some().then(|| digest(offered));
-                self.complete(pin, id, seen, view, stored, digest, room)
-            }
-            Change::CompleteAgain { view, stored, digest, room } => {
                 self.complete(pin, id, seen, view, stored, digest, room)
             }
             Change::Remove { remembered_until, now } => {
@@ -116,6 +119,39 @@ impl Segments {
             self.slab.give_back(arena, stripe, block);
             return inserted;
         }
+        self.around.counters.came(view);
+        Ok(())
+    }
+
+    /// What was completed before a restart needs no reservation first.
+    fn insert_completed(
+        &self,
+        id: &Hashed<'_>,
+        version: u64,
+        record: &Record<'_>,
+        room: u64,
+    ) -> Result<(), Uncommitted> {
+        // An entry, or what is left of one, is not replaced: after a restart there is none.
+        let absence = Absence::from_bits(version).ok_or(Uncommitted::Stale)?;
+        let view = record.view;
+        let slot = Slot::new(record.level, view.expires_at);
+        let pieces = self.take_pieces(record, slot).ok_or(Uncommitted::NoRoom)?;
+        self.write_pieces(record, &pieces);
+        if record.quota {
+            let segment = self.arena.segment(self.arena.segment_of(pieces.first.location));
+            segment.noted.fetch_min(view.expires_at.as_millis(), AcqRel);
+        }
+        let word = Word::new(tag_of(id.hash), pieces.first.location);
+        if let Err(why) = self.index.insert(id.hash, absence, word) {
+            self.lose_pieces(slot, &pieces);
+            return Err(match why {
+                InsertError::Stale => Uncommitted::Stale,
+                InsertError::Full => Uncommitted::NoRoom,
+            });
+        }
+        let (bytes, budget) = (pieces.bytes(), &self.around.budget);
+        budget.release(room.saturating_sub(bytes));
+        budget.charge(bytes.saturating_sub(room));
         self.around.counters.came(view);
         Ok(())
     }

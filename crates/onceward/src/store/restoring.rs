@@ -4,7 +4,7 @@ use std::fmt;
 
 use onceward_core::lifecycle::{Entered, State, View};
 use onceward_core::limits::METADATA_NOT_KEPT_BYTES_MAX;
-use onceward_core::{AttemptId, Fence, Identity, NotKept, ResultRef, Timestamp};
+use onceward_core::{AttemptId, Fence, Identity, Millis, ResultRef, Timestamp};
 
 use super::{Inner, Store};
 use crate::planted::{Bug, planted};
@@ -129,30 +129,34 @@ impl Inner {
             engine.namespaces.leave(quota);
             return Err(self.no_room());
         }
-        let inserted = self.change(id, now, Change::Insert { view: &view, charge, quota });
+        let inserted = match restored.state {
+            RestoredState::Completed { at, result, digest } => {
+                let state = State::Completed { completed_at: at, not_kept: result.not_kept() };
+                let view = View { state, longest_lease: Millis::ZERO, ..view };
+                let (stored, room) = (&result, charge.total());
+                let change = Change::InsertCompleted { view: &view, stored, digest, room, quota };
+                self.change(id, now, change)
+            }
+            RestoredState::Reserved | RestoredState::InDoubt { .. } => {
+                self.change(id, now, Change::Insert { view: &view, charge, quota })
+            }
+        };
         if inserted.is_err() {
             engine.budget.release(charge.total());
             engine.namespaces.leave(quota);
             return inserted;
         }
         let view = View { checkpoint_ordinal: ordinal, ..view };
-        if ordinal > 0 {
+        let is_completed = matches!(restored.state, RestoredState::Completed { .. });
+        if ordinal > 0 && !is_completed {
             let change = Change::Checkpoint { view: &view, bytes: checkpoint, charge };
             self.change(id, now, change)?;
         }
         match restored.state {
-            RestoredState::Reserved => Ok(()),
+            RestoredState::Reserved | RestoredState::Completed { .. } => Ok(()),
             RestoredState::InDoubt { since } => {
                 let state = State::InDoubt { since, entered: Entered::ByAbandonment };
                 self.change(id, now, Change::Update { view: &View { state, ..view } })
-            }
-            RestoredState::Completed { at, result, digest } => {
-                let not_kept: Option<NotKept> = result.not_kept();
-                let state = State::Completed { completed_at: at, not_kept };
-                let view = View { state, checkpoint_ordinal: 0, ..view };
-                let room = charge.total();
-                let change = Change::CompleteAgain { view: &view, stored: &result, digest, room };
-                self.change(id, now, change)
             }
         }
     }
@@ -168,7 +172,8 @@ impl Inner {
         loop {
             let pin = storage.pin();
             let loaded = storage.load(&pin, id, None, now);
-            if matches!(change, Change::Insert { .. }) && loaded.entry.is_some() {
+            let inserts = matches!(change, Change::Insert { .. } | Change::InsertCompleted { .. });
+            if inserts && loaded.entry.is_some() {
                 return Err(RestoreError::Present);
             }
             match storage.commit(&pin, id, loaded.version, Access::Exclusive, change) {

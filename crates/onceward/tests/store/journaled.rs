@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Poll, Waker};
 
 use onceward::{
-    Abandon, Begin, BeginOutcome, Body, Certainty, Complete, Digest, Durability, Fence,
-    Fingerprint, Forget, GetOutcome, Millis, NamespaceConfig, NotKept, Policy, Position, Renew,
-    Resolve, Restored, RestoredState, ResultRef, SaveCheckpoint, SetAside, StartError, Store,
-    StoreConfig, StoreError, Timestamp, Token, Verdict, Waitable,
+    Abandon, Begin, BeginOutcome, Body, Certainty, Complete, CompleteOutcome, Digest, Durability,
+    Fence, Fingerprint, Forget, GetOutcome, Millis, NamespaceConfig, NotKept, Policy, Position,
+    Renew, Resolve, Restored, RestoredState, ResultRef, SaveCheckpoint, SetAside, StartError,
+    Store, StoreConfig, StoreError, Timestamp, Token, Verdict, Waitable,
 };
 use onceward_testkit::ManualClock;
 
@@ -383,4 +383,55 @@ fn what_does_not_fit_is_refused_not_dropped_s7() {
     });
     let why = refused.expect("4 MiB do not fit 1 MiB").to_string();
     assert!(why.contains("memory_bytes"), "{why}");
+}
+
+#[test]
+fn what_came_back_completed_is_counted_charged_and_freed_like_the_rest_s7_s13() {
+    let quota = NamespaceConfig { entries_max: Some(3), ..NamespaceConfig::default() };
+    let (clock, log) = (Arc::new(ManualClock::new(10_000)), MemoryLog::new());
+    let config =
+        StoreConfig { namespaces: [("orders".to_owned(), quota)].into(), ..StoreConfig::default() };
+    let store = Store::with_journal(config, Arc::clone(&clock) as _, log as _);
+    let store = store.expect("a valid configuration");
+    let empty = store.stats();
+    let body = vec![7; 3_000];
+    let at = Timestamp::from_millis(9_500);
+    for (key, fence) in [("one", 1), ("two", 2), ("three", 3)] {
+        let result = ResultRef::of(200, &body);
+        let state = RestoredState::Completed { at, result, digest: None };
+        store.restore(&restored(key, fence, state)).expect("there is room");
+    }
+    let full = store.stats();
+    assert_eq!(full.entries_completed - empty.entries_completed, 3);
+    assert!(full.memory_used_bytes >= empty.memory_used_bytes + 3 * 3_000);
+    let begun = |number| {
+        let answer =
+            store.begin(id("another"), &ask(number), |outcome| outcome.map(<[u8]>::to_vec));
+        answer.expect("answered").value
+    };
+    assert!(matches!(begun(9), BeginOutcome::Refused { .. }), "the quota counts what came back");
+    clock.advance(Millis::new(20_000));
+    while store.tick(store.now(), 1_000).is_some_and(|next| next <= store.now()) {}
+    assert_eq!(store.stats().entries_completed, empty.entries_completed);
+    assert!(matches!(begun(10), BeginOutcome::Acquired(_)), "and is free again at its end");
+}
+
+#[test]
+fn a_repeat_of_a_result_without_body_is_known_by_its_digest_after_a_restart_s3_s12_s13() {
+    let it = Durable::new(Durability::Always);
+    let token = it.own("first", &ask(1));
+    let declined = ResultRef { body: Body::NotKept(NotKept::Declined), ..ResultRef::of(204, b"") };
+    it.complete("first", token, declined);
+    // SHA-256 of status, metadata and reason, as it was recorded then.
+    let digest = it.log.digests()[0];
+    let at = Timestamp::from_millis(9_500);
+    let state = RestoredState::Completed { at, result: declined, digest: Some(digest) };
+    it.store.restore(&restored("again", 5, state)).expect("there is room");
+    let token = Token { fence: Fence::new(5).expect("in range"), attempt_id: attempt(5) };
+    let outcome = |result| {
+        let request = Complete { token, result, fingerprint: None };
+        it.store.complete(id("again"), &request).expect("answered").value
+    };
+    assert!(matches!(outcome(declined), CompleteOutcome::AlreadyCompleted { .. }));
+    assert_eq!(outcome(ResultRef { status: 205, ..declined }), CompleteOutcome::Conflict);
 }

@@ -39,6 +39,7 @@ pub(crate) enum Kept {
 
 pub(crate) struct MemoryLog {
     kept: Mutex<Vec<Kept>>,
+    digests: Mutex<Vec<[u8; 32]>>,
     synced: AtomicU64,
     pub(crate) late: AtomicBool,
     pub(crate) stopped: AtomicBool,
@@ -49,6 +50,7 @@ impl MemoryLog {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             kept: Mutex::default(),
+            digests: Mutex::default(),
             synced: AtomicU64::new(0),
             late: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -59,6 +61,11 @@ impl MemoryLog {
     /// All facts so far; each takes the position after the one before.
     pub(crate) fn kept(&self) -> Vec<Kept> {
         self.kept.lock().clone()
+    }
+
+    /// Those of results that were not kept whole.
+    pub(crate) fn digests(&self) -> Vec<[u8; 32]> {
+        self.digests.lock().clone()
     }
 
     pub(crate) fn end(&self) -> Position {
@@ -89,13 +96,16 @@ impl FactLog for MemoryLog {
                 lease: view.longest_lease,
                 set_aside,
             },
-            Event::Completed { result, digest, bound } => Kept::Completed {
-                fence,
-                status: result.status,
-                body: result.body.kept().map(|body| body.to_vec()),
-                digest: digest.is_some(),
-                bound,
-            },
+            Event::Completed { result, digest, bound } => {
+                self.digests.lock().extend(digest);
+                Kept::Completed {
+                    fence,
+                    status: result.status,
+                    body: result.body.kept().map(|body| body.to_vec()),
+                    digest: digest.is_some(),
+                    bound,
+                }
+            }
             Event::Removed => Kept::Removed(fence),
             Event::Doubted { doubt_number } => Kept::Doubted(fence, doubt_number),
             Event::Extended { lease, doubts_over, bound } => {
