@@ -209,15 +209,3 @@ impl Course {
 fn identity(key: &[u8; 36]) -> Result<Identity<'_>, Fault> {
     Ok(Identity::new("default", b"", key)?)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_small_course_is_right_s7() {
-        let findings = run(Churn { begins: 300_000, alive: 20_000 }, |_| {}).unwrap();
-        assert!(findings.faults.is_empty(), "{:?}", findings.faults);
-        assert!(run(Churn { begins: 10, alive: 30_000 }, |_| {}).is_err());
-    }
-}
