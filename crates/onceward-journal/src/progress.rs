@@ -42,22 +42,30 @@ pub(crate) struct Progress {
 impl Progress {
     /// The latest valid slot; `None` if there is none.
     pub(crate) fn read(disk: &dyn Disk) -> Result<Option<Self>, JournalError> {
+        Ok(Self::valid(disk)?.into_iter().max_by_key(|slot| slot.sequence))
+    }
+
+    /// The largest number of a file in any valid slot; 0 without one. A new file with a number that
+    /// a slot names still would be held to the bytes of an earlier one.
+    pub(crate) fn largest_file(disk: &dyn Disk) -> Result<u64, JournalError> {
+        let slots = Self::valid(disk)?;
+        let numbers = slots.iter().flat_map(|slot| &slot.synced).map(|(number, _)| *number);
+        Ok(numbers.max().unwrap_or(0))
+    }
+
+    fn valid(disk: &dyn Disk) -> Result<Vec<Self>, JournalError> {
         let file = match disk.open(PROGRESS) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(JournalError::disk("open", PROGRESS)(error)),
         };
-        let mut latest: Option<Self> = None;
+        let mut valid = Vec::new();
         for at in SLOTS_AT {
             let mut slot = [0; SLOT_BYTES];
             file.read_at(&mut slot, at).map_err(JournalError::disk_at("read", PROGRESS, at))?;
-            let read = Self::decode(&slot);
-            let last = latest.as_ref().map(|latest| latest.sequence);
-            if read.as_ref().is_some_and(|read| last < Some(read.sequence)) {
-                latest = read;
-            }
+            valid.extend(Self::decode(&slot));
         }
-        Ok(latest)
+        Ok(valid)
     }
 
     /// Bytes of that file which are synced; 0 if it says nothing of it.
@@ -191,6 +199,7 @@ mod tests {
         torn.write_at(&[0xff; 8], SLOTS_AT[file.slot] + 30).expect("torn");
         let read = Progress::read(&disk).expect("read").expect("the other slot");
         assert_eq!(read.synced(1), 256, "what was synced last is not written over");
+        assert_eq!(Progress::largest_file(&disk).expect("read"), 2, "of either slot");
     }
 
     #[test]

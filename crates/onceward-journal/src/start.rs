@@ -18,6 +18,7 @@ use crate::lock::Lock;
 use crate::manifest::{FileState, Manifest};
 use crate::options::{FILE_BYTES_MAX, FILE_BYTES_MIN, JournalOptions};
 use crate::pending::{Stamp, batches};
+use crate::progress::Progress;
 use crate::recovery::Recovered;
 use crate::spares::{Spares, take_away};
 use crate::stripes::Buffer;
@@ -104,7 +105,8 @@ pub(crate) fn files(
     let numbers = names
         .iter()
         .filter_map(|name| file_name::facts_number(name).or_else(|| file_name::spare_number(name)));
-    let next_number = numbers.max().unwrap_or(0).max(manifest.largest_file()) + 1;
+    let named = manifest.largest_file().max(Progress::largest_file(&*disk)?);
+    let next_number = numbers.max().unwrap_or(0).max(named) + 1;
 
     let mut closed = BTreeMap::new();
     let mut open = Vec::new();
