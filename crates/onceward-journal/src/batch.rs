@@ -92,11 +92,6 @@ impl std::fmt::Display for BatchError {
     }
 }
 
-/// Bytes that a batch with `frames` bytes of frames takes.
-pub(crate) const fn batch_bytes(frames: usize) -> usize {
-    (BATCH_HEADER_BYTES + frames).next_multiple_of(BATCH_ALIGN)
-}
-
 /// Empties `buffer` and leaves room for a batch's header; frames are to be appended.
 pub(crate) fn open(buffer: &mut Vec<u8>) {
     buffer.clear();

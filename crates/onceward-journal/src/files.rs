@@ -134,12 +134,6 @@ impl Files {
         }
     }
 
-    /// Whether nothing waits, and no fact is unsynced.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.waiting.values().all(VecDeque::is_empty)
-            && !self.open.values().any(OpenFile::has_unsynced_facts)
-    }
-
     /// Writes every batch that waits.
     pub(crate) fn write(&mut self, now: Timestamp) -> Result<(), JournalError> {
         let levels: Vec<_> = self.waiting.keys().copied().collect();
