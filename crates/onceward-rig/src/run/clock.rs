@@ -103,9 +103,10 @@ fn prove(lane: &mut Lane, file: &Path, report: &mut LaneReport) -> Result<(), Br
     for (at_start, live) in [(Offset::Ahead, Offset::Behind), (Offset::Behind, Offset::Ahead)] {
         set(file, at_start)?;
         lane.begin_life()?;
+        // Its log comes by another pipe than the line that says where it listens.
+        lives_on(lane, Duration::from_millis(100))?;
         let first = lane.log();
         sees(first.lines().next(), at_start)?;
-        lives_on(lane, Duration::from_millis(100))?;
         set(file, live)?;
         lives_on(lane, Duration::from_millis(100))?;
         lane.stop()?;
