@@ -241,8 +241,10 @@ impl FactLog for Journal {
 
     #[inline]
     fn is_late(&self, now: Timestamp) -> bool {
+        // In this order: a round notes what it takes before the stripes forget it.
+        let buffered = self.stripes.oldest();
         let taken = self.taken_since.load(Acquire).checked_sub(1).map(Timestamp::from_millis);
-        let oldest = [taken, self.stripes.oldest()].into_iter().flatten().min();
+        let oldest = [taken, buffered].into_iter().flatten().min();
         oldest.is_some_and(|oldest| now.since(oldest) > self.options.interval)
     }
 

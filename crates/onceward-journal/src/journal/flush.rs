@@ -263,14 +263,23 @@ impl Journal {
         until
     }
 
+    fn note_taken(&self, oldest: Timestamp) {
+        let at = oldest.as_millis().saturating_add(1);
+        let taken_since = self.taken_since.load(Relaxed);
+        if taken_since == 0 || at < taken_since {
+            self.taken_since.store(at, Release);
+        }
+    }
+
     fn take_round(&self, flusher: &mut Flusher, now: Timestamp) -> u64 {
+        // Before the stripes forget it: whoever asks in between whether facts are late must find it in
+        // one place or the other. A fact that comes after this look is young.
+        if let Some(oldest) = self.stripes.oldest() {
+            self.note_taken(oldest);
+        }
         let round = self.stripes.take(&mut flusher.files.room);
         if let Some(oldest) = round.oldest {
-            let at = oldest.as_millis().saturating_add(1);
-            let taken_since = self.taken_since.load(Relaxed);
-            if taken_since == 0 || at < taken_since {
-                self.taken_since.store(at, Release);
-            }
+            self.note_taken(oldest);
         }
         flusher.enqueue(round, now);
         self.taken_bytes.store(flusher.bytes_taken, Relaxed);
