@@ -48,7 +48,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// What the system says.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Makes all changes of names durable.
+    /// Makes all changes of names durable. Asked of a disk whose directory is locked: a file system
+    /// that has shut down may be told by a file alone.
     ///
     /// # Errors
     /// What the system says.

@@ -114,6 +114,19 @@ impl Lane {
         self.daemon.as_ref().map_or_else(|| self.last_log.clone(), Daemon::log)
     }
 
+    /// [`Lane::log`] as soon as there is a whole line of it; what there is when that time is over.
+    #[must_use]
+    pub fn first_words(&self, within: Duration) -> String {
+        let since = Instant::now();
+        loop {
+            let log = self.log();
+            if !log.is_empty() || since.elapsed() > within || interrupted() {
+                return log;
+            }
+            std::thread::sleep(GLANCE);
+        }
+    }
+
     /// Starts a daemon that has to start, asks it what the last life owes, and puts it under load.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
@@ -19,6 +20,8 @@ pub struct SystemDisk {
     folder: PathBuf,
     /// Kept open, so that a sync needs no look-up that may fail.
     directory: File,
+    /// The file that was locked: asked after each sync of the directory.
+    witness: OnceLock<File>,
 }
 
 impl SystemDisk {
@@ -31,7 +34,7 @@ impl SystemDisk {
         if !directory.metadata()?.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotADirectory));
         }
-        Ok(Self { folder: folder.to_owned(), directory })
+        Ok(Self { folder: folder.to_owned(), directory, witness: OnceLock::new() })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -76,7 +79,14 @@ impl Disk for SystemDisk {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        self.directory.sync_all()
+        self.directory.sync_all()?;
+        // XFS says of a directory that it is synced also when it has shut down after a fault, and
+        // nothing of it will ever reach the disk. Of a file it says that it has shut down. In this
+        // order: what shuts down in between is then noticed, too.
+        match self.witness.get() {
+            Some(witness) => witness.sync_all(),
+            None => Ok(()),
+        }
     }
 
     fn lock(&self, name: &str, text: &str) -> io::Result<Box<dyn Send + Sync>> {
@@ -88,6 +98,9 @@ impl Disk for SystemDisk {
             .map_err(|(_, errno)| io::Error::from(errno))?;
         lock.set_len(0)?;
         (&*lock).write_all(text.as_bytes())?;
+        // Opened anew: a copy of the lock's own would keep the directory locked.
+        let witness = File::open(self.path(name))?;
+        self.witness.get_or_init(|| witness);
         Ok(Box::new(lock))
     }
 }

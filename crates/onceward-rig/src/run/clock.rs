@@ -17,6 +17,9 @@ const LIBRARIES: &[&str] = &[
 
 const STEP: Duration = Duration::from_secs(49 * 3_600);
 
+/// From the line that says where the daemon listens, which comes by another pipe, to its log's first.
+const WORDS_WITHIN: Duration = Duration::from_secs(5);
+
 /// How far the daemon's clock may be from where it was put.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
 
@@ -103,10 +106,9 @@ fn prove(lane: &mut Lane, file: &Path, report: &mut LaneReport) -> Result<(), Br
     for (at_start, live) in [(Offset::Ahead, Offset::Behind), (Offset::Behind, Offset::Ahead)] {
         set(file, at_start)?;
         lane.begin_life()?;
-        // Its log comes by another pipe than the line that says where it listens.
-        lives_on(lane, Duration::from_millis(100))?;
-        let first = lane.log();
+        let first = lane.first_words(WORDS_WITHIN);
         sees(first.lines().next(), at_start)?;
+        lives_on(lane, Duration::from_millis(100))?;
         set(file, live)?;
         lives_on(lane, Duration::from_millis(100))?;
         lane.stop()?;
