@@ -233,12 +233,12 @@ impl Recovered {
         into: &dyn RestoreInto,
         on_progress: OnProgress<'_>,
     ) -> Result<RestoredCounts, JournalError> {
-        let plan = std::mem::take(&mut self.plan);
+        let (plan, starts) = (std::mem::take(&mut self.plan), self.manifest.instance);
         let total = plan.winners();
         let (next, told, ended) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0));
         let tell = |tasks: &mut dyn FnMut() -> Option<usize>| -> Result<(), JournalError> {
             let handles = Handles::new(&*self.disk, &self.read);
-            let mut reader = Reader::new(handles, &self.names);
+            let mut reader = Reader::new(handles, &self.names, starts);
             while let Some(task) = tasks() {
                 let winners = plan.task(task);
                 for winner in &winners {

@@ -17,7 +17,7 @@ pub struct Restored<'a> {
     pub attempt_id: AttemptId,
     /// 1, and one more with each takeover.
     pub attempt_number: u32,
-    /// The largest recorded; after a restart doubts are counted from above all that were shown.
+    /// No smaller than any that was shown for it: the next doubt has a larger one.
     pub doubt_number: u32,
     /// What the identity is bound to.
     pub fingerprint: Fingerprint,

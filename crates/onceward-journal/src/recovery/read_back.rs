@@ -10,6 +10,10 @@ use crate::merge::{Ended, Extra, Place, Winner};
 use crate::names::Names;
 use crate::recovery::window::{Handles, Window};
 
+/// An acquisition that falls in doubt as often as that between two starts has its numbers mixed with
+/// the next start's.
+const DOUBTS_PER_START: u64 = 4_096;
+
 /// An attempt that ended without a result before the restart (S3).
 #[derive(Clone, Copy, Debug)]
 pub struct EndedAttempt<'a> {
@@ -25,15 +29,20 @@ pub struct EndedAttempt<'a> {
 pub(crate) struct Reader<'a> {
     handles: Handles<'a>,
     names: &'a Names,
+    /// Doubts that only lapsed are numbered from above it: larger than all numbers shown before.
+    doubts_shown: u32,
     acquired: Window,
     completed: Window,
     other: Window,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(handles: Handles<'a>, names: &'a Names) -> Self {
+    /// `starts`: how often a journal has started here so far.
+    pub(crate) fn new(handles: Handles<'a>, names: &'a Names, starts: u64) -> Self {
         let [acquired, completed, other] = [(); 3].map(|()| Window::new());
-        Self { handles, names, acquired, completed, other }
+        let doubts_shown = u32::try_from(starts.saturating_mul(DOUBTS_PER_START));
+        let doubts_shown = doubts_shown.unwrap_or(u32::MAX);
+        Self { handles, names, doubts_shown, acquired, completed, other }
     }
 
     /// Tells what is known of one identity.
@@ -79,12 +88,18 @@ impl<'a> Reader<'a> {
         };
         let identity = self.names.identity(&acquired);
         let identity = identity.ok_or_else(|| changed(&self.handles, winner.acquired))?;
+        let recorded = extra.doubted.0.max(extra.doubts_over);
         Ok(tell(&Restored {
             identity,
             fence: frame.fence,
             attempt_id: acquired.attempt_id,
             attempt_number: acquired.attempt_number(),
-            doubt_number: extra.doubted.0.max(extra.doubts_over),
+            doubt_number: match state {
+                // A lapse is no fact, and the number that it was shown under must not come again: a
+                // verdict on it would end a later one.
+                RestoredState::Reserved => recorded.max(self.doubts_shown),
+                RestoredState::InDoubt { .. } | RestoredState::Completed { .. } => recorded,
+            },
             fingerprint: match (acquired.fingerprint, bound) {
                 (Fingerprint::Later, Some(digest)) => Fingerprint::Digest(digest),
                 (fingerprint, _) => fingerprint,

@@ -89,6 +89,21 @@ pub(super) fn recover(
     Ok((recovered, memory))
 }
 
+#[test]
+fn no_number_of_a_doubt_that_only_lapsed_is_shown_again_after_a_restart_s8_s13() {
+    let doubted = fact(6, SampleEvent::Doubted { doubt_number: 2 });
+    let mut written = Written::new();
+    written.manifest.instance = 3;
+    written.file(
+        FILE_BYTES,
+        &[&[acquired(5, "lapsed", None), acquired(6, "given up", None), doubted]],
+    );
+    written.commit();
+    let (_, memory) = recover(written.disk, &options()).expect("recovered");
+    let numbers: Vec<_> = memory.told().iter().map(|told| told.doubt_number).collect();
+    assert_eq!(numbers, [3 * 4_096, 2], "a doubt that its owner declared is the same as before");
+}
+
 /// What is told of an acquisition of which nothing but the grant is known.
 fn reserved(fence: u64, attempt_number: u32) -> Told {
     Told {
