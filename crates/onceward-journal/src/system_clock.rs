@@ -38,7 +38,8 @@ pub fn resume_clock(record: &ClockRecord, count_downtime: Millis) -> (Arc<BootCl
     let reading = read_clocks();
     let clock = BootClock::resuming_at(resume(record, &reading, count_downtime));
     // The clock began a little after the reading. Read the other way round, the record lags
-    // behind the clock rather than running ahead of it, so a restart ends nothing early.
+    // behind the clock rather than running ahead of it, so a restart ends nothing early. Both count
+    // the same milliseconds, so nothing is rounded.
     let store_ms = clock.now().as_millis();
     let record = ClockRecord::of(store_ms, &read_clocks());
     (Arc::new(clock), record)
@@ -61,6 +62,28 @@ fn micros(clock: ClockId) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_resumed_clock_counts_the_milliseconds_since_boot_s15() {
+        let (_, record) = resume_clock(&ClockRecord::default(), Millis::ZERO);
+        for start in 0..20 {
+            let (clock, _) = resume_clock(&record, Millis::ZERO);
+            let from = read_clocks().boot_ms;
+            let (mut least, mut most) = (i64::MIN, i64::MAX);
+            // By how much it is ahead of the time since boot, at every part of a few milliseconds.
+            while read_clocks().boot_ms < from + 3 {
+                let before = read_clocks().boot_ms as i64;
+                let store = clock.now().as_millis() as i64;
+                let after = read_clocks().boot_ms as i64;
+                (least, most) = (least.max(store - after), most.min(store - before));
+            }
+            assert!(
+                least <= most,
+                "start {start}: ahead by {most} at one time, {least} at another"
+            );
+            assert!(least <= record.boot_offset_ms, "start {start}: a restart put it ahead");
+        }
+    }
 
     #[test]
     fn a_resumed_clock_goes_on_and_its_record_never_runs_ahead_s15() {

@@ -4,6 +4,8 @@ use onceward_core::{Clock, Millis, Timestamp};
 
 #[cfg(target_os = "linux")]
 const NANOS_PER_SEC: u64 = 1_000_000_000;
+#[cfg(target_os = "linux")]
+const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// The store's clock in production: time since boot, sleep included, so that no change of the
 /// wall clock ends anything (S15).
@@ -20,10 +22,12 @@ impl BootClock {
         Self::resuming_at(Timestamp::ZERO)
     }
 
-    /// A clock that goes on from `recorded`, the last instant that an earlier process recorded.
+    /// A clock that goes on from `recorded`, the last instant that an earlier process recorded. Its
+    /// milliseconds begin with those since boot: so the two differ by the same number at any time, and
+    /// whoever records that number gains nothing of a millisecond with each restart (S15).
     #[must_use]
     pub fn resuming_at(recorded: Timestamp) -> Self {
-        Self { base: recorded, started: Reading::now() }
+        Self { base: recorded, started: Reading::now().at_its_millisecond() }
     }
 
     /// What this clock must not be.
@@ -74,9 +78,14 @@ impl Reading {
         Self { nanos }
     }
 
+    /// When the millisecond began in which it was taken.
+    fn at_its_millisecond(self) -> Self {
+        Self { nanos: self.nanos - self.nanos % NANOS_PER_MILLI }
+    }
+
     #[inline]
     fn elapsed(&self) -> Millis {
-        Millis::new(Self::now().nanos.saturating_sub(self.nanos) / 1_000_000)
+        Millis::new(Self::now().nanos.saturating_sub(self.nanos) / NANOS_PER_MILLI)
     }
 }
 
@@ -91,6 +100,11 @@ impl Reading {
     #[inline]
     fn now() -> Self {
         Self(std::time::Instant::now())
+    }
+
+    /// There is no recorded number to agree with.
+    fn at_its_millisecond(self) -> Self {
+        self
     }
 
     #[inline]
