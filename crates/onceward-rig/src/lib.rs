@@ -13,6 +13,7 @@ pub mod lane;
 pub mod load;
 pub mod moment;
 pub mod oracle;
+mod outcomes;
 pub mod planted;
 pub mod run;
 pub mod simulation;

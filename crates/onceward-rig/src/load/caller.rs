@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use onceward_client::{
-    Abandon, AbandonOutcome, AttemptId, Begin, BeginOutcome, Body, Certainty, CheckpointOutcome,
-    Client, ClientError, Complete, CompleteOutcome, Digest, Fence, Fingerprint, Forget,
-    ForgetOutcome, Get, GetOutcome, Millis, NotKept, Policy, Renew, RenewOutcome, Resolve,
-    ResolveOutcome, SaveCheckpoint, ScopedKey, StoredResult, Token, Verdict,
+    Abandon, AttemptId, Begin, Body, Certainty, Client, ClientError, Complete, CompleteOutcome,
+    Forget, Get, Millis, NotKept, Policy, Renew, Resolve, SaveCheckpoint, ScopedKey, StoredResult,
+    Verdict,
 };
 
-use crate::call::{Asked, Call, Owner, Print, Told, digest_of_bytes};
+use crate::call::{Asked, Call, Told};
 use crate::load::content::{Content, digest as digest_of_content};
 use crate::moment::Moment;
+use crate::outcomes;
 
 /// One question, with the bytes that the record of it leaves out.
 #[derive(Clone, Debug)]
@@ -70,129 +70,55 @@ async fn send(
                 wait: millis(question.wait),
                 checkpoint_hint: 512,
                 result_hint: Some(4_096),
-                ..Begin::new(fingerprint(print), attempt)
+                ..Begin::new(print.fingerprint(), attempt)
             };
-            of_begin(client.begin(key, &begin).await?)
+            Told::of_begin(&client.begin(key, &begin).await?, digest_of)
         }
         Asked::Complete { owner, print, .. } => {
-            let complete = Complete { token: token(owner), result, fingerprint: print.map(digest) };
+            let complete =
+                Complete { token: owner.token(), result, fingerprint: print.map(outcomes::digest) };
             match client.complete(key, &complete).await? {
-                CompleteOutcome::Completed { not_kept: why } if why == not_kept => Told::Completed,
-                CompleteOutcome::AlreadyCompleted { not_kept: why } if why == not_kept => {
-                    Told::AlreadyCompleted
-                }
-                CompleteOutcome::Completed { .. } | CompleteOutcome::AlreadyCompleted { .. } => {
+                CompleteOutcome::Completed { not_kept: why }
+                | CompleteOutcome::AlreadyCompleted { not_kept: why }
+                    if why != not_kept =>
+                {
                     Told::Strange
                 }
-                CompleteOutcome::Conflict => Told::Conflict,
-                CompleteOutcome::Mismatch => Told::Mismatch,
-                CompleteOutcome::NeedFingerprint => Told::NeedFingerprint,
-                CompleteOutcome::Fenced => Told::Fenced,
-                CompleteOutcome::Gone => Told::Gone,
+                outcome => outcome.into(),
             }
         }
         Asked::Renew { owner, lease, print } => {
-            let renew =
-                Renew { token: token(owner), lease: millis(lease), fingerprint: print.map(digest) };
-            match client.renew(key, &renew).await? {
-                RenewOutcome::Renewed { .. } => Told::Renewed,
-                RenewOutcome::Mismatch => Told::Mismatch,
-                RenewOutcome::Conflict => Told::Conflict,
-                RenewOutcome::Fenced => Told::Fenced,
-                RenewOutcome::Gone => Told::Gone,
-            }
+            let renew = Renew {
+                token: owner.token(),
+                lease: millis(lease),
+                fingerprint: print.map(outcomes::digest),
+            };
+            client.renew(key, &renew).await?.into()
         }
         Asked::Abandon { owner, in_doubt } => {
             let certainty = if in_doubt { Certainty::InDoubt } else { Certainty::NotDone };
-            match client.abandon(key, &Abandon { token: token(owner), certainty }).await? {
-                AbandonOutcome::Abandoned => Told::Abandoned,
-                AbandonOutcome::Conflict => Told::Conflict,
-                AbandonOutcome::Fenced => Told::Fenced,
-                AbandonOutcome::Gone => Told::Gone,
-            }
+            client.abandon(key, &Abandon { token: owner.token(), certainty }).await?.into()
         }
         Asked::Checkpoint { owner, ordinal, .. } => {
-            let save = SaveCheckpoint { token: token(owner), ordinal, bytes: &question.bytes };
-            match client.checkpoint(key, &save).await? {
-                CheckpointOutcome::Saved { ordinal } => Told::Saved { ordinal },
-                CheckpointOutcome::Refused { .. } => Told::Refused,
-                CheckpointOutcome::NeedFingerprint => Told::NeedFingerprint,
-                CheckpointOutcome::Conflict => Told::Conflict,
-                CheckpointOutcome::Fenced => Told::Fenced,
-                CheckpointOutcome::Gone => Told::Gone,
-            }
+            let save = SaveCheckpoint { token: owner.token(), ordinal, bytes: &question.bytes };
+            client.checkpoint(key, &save).await?.into()
         }
-        Asked::Get => of_get(client.get(key, &Get { wait: millis(question.wait) }).await?),
+        Asked::Get => {
+            let get = Get { wait: millis(question.wait) };
+            Told::of_get(&client.get(key, &get).await?, digest_of)
+        }
         Asked::Resolve { fence, doubt, result: done, print } => {
             let verdict = match done {
-                Some(_) => Verdict::Completed { result, fingerprint: print.map(digest) },
+                Some(_) => Verdict::Completed { result, fingerprint: print.map(outcomes::digest) },
                 None => Verdict::NeverDone,
             };
-            let resolve = Resolve { fence: fence_of(fence), doubt_number: doubt, verdict };
-            match client.resolve(key, &resolve).await? {
-                ResolveOutcome::Resolved => Told::Resolved,
-                ResolveOutcome::InProgress => Told::InProgress,
-                ResolveOutcome::Mismatch => Told::Mismatch,
-                ResolveOutcome::NeedFingerprint => Told::NeedFingerprint,
-                ResolveOutcome::Conflict => Told::Conflict,
-                ResolveOutcome::Fenced => Told::Fenced,
-                ResolveOutcome::Gone => Told::Gone,
-            }
+            let resolve = Resolve { fence: outcomes::fence(fence), doubt_number: doubt, verdict };
+            client.resolve(key, &resolve).await?.into()
         }
         Asked::Forget { fence } => {
-            match client.forget(key, &Forget { fence: fence_of(fence) }).await? {
-                ForgetOutcome::Forgotten => Told::Forgotten,
-                ForgetOutcome::InProgress => Told::InProgress,
-                ForgetOutcome::Fenced => Told::Fenced,
-                ForgetOutcome::Gone => Told::Gone,
-            }
+            client.forget(key, &Forget { fence: outcomes::fence(fence) }).await?.into()
         }
     })
-}
-
-fn of_begin(outcome: BeginOutcome<Bytes>) -> Told {
-    match outcome {
-        BeginOutcome::Acquired(acquired) => Told::Acquired {
-            fence: acquired.token.fence.get(),
-            number: acquired.attempt_number,
-            checkpoint: acquired
-                .checkpoint
-                .map(|held| (held.ordinal, digest_of_bytes(&held.bytes))),
-        },
-        BeginOutcome::Replay(replay) => match digest_of(&replay.result) {
-            Some(result) => Told::Replay { result, number: replay.attempt_number },
-            None => Told::Strange,
-        },
-        BeginOutcome::InProgress { .. } => Told::InProgress,
-        BeginOutcome::Mismatch => Told::Mismatch,
-        BeginOutcome::NeedFingerprint => Told::NeedFingerprint,
-        BeginOutcome::InDoubt { .. } => Told::InDoubt,
-        BeginOutcome::Refused { .. } => Told::Refused,
-        BeginOutcome::Gone => Told::Gone,
-        BeginOutcome::Expired { .. } => Told::Strange,
-    }
-}
-
-fn of_get(outcome: GetOutcome<Bytes>) -> Told {
-    let seen = match outcome {
-        GetOutcome::Absent => Some(Told::Absent),
-        GetOutcome::Reserved { attempt_number: number, fence, doubt_number: doubt, .. } => {
-            fence.map(|fence| Told::Reserved { fence: fence.get(), number, doubt })
-        }
-        GetOutcome::InDoubt { attempt_number: number, fence, doubt_number: doubt, .. } => {
-            fence.map(|fence| Told::Doubted { fence: fence.get(), number, doubt })
-        }
-        GetOutcome::Completed(completed) => {
-            let result = digest_of(&completed.result);
-            result.zip(completed.fence).map(|(result, fence)| Told::Done {
-                result,
-                fence: fence.get(),
-                number: completed.attempt_number,
-            })
-        }
-        GetOutcome::Expired { .. } => None,
-    };
-    seen.unwrap_or(Told::Strange)
 }
 
 /// `None` for a body that is not kept for another reason than that its owner declined: every result
@@ -208,28 +134,4 @@ fn digest_of(result: &StoredResult<Bytes>) -> Option<u64> {
 
 fn millis(time: Duration) -> Millis {
     Millis::new(time.as_millis() as u64)
-}
-
-fn fence_of(fence: u64) -> Fence {
-    Fence::new(fence).expect("a fence that was shown")
-}
-
-fn token(owner: Owner) -> Token {
-    Token {
-        fence: fence_of(owner.fence),
-        attempt_id: AttemptId::from_bytes(owner.attempt.to_le_bytes()),
-    }
-}
-
-fn digest(print: u64) -> Digest {
-    let mut bytes = [7; 32];
-    bytes[..8].copy_from_slice(&print.to_le_bytes());
-    Digest::new(&bytes).expect("32 bytes")
-}
-
-fn fingerprint(print: Print) -> Fingerprint {
-    match print {
-        Print::Later => Fingerprint::Later,
-        Print::Digest(print) => digest(print).into(),
-    }
 }

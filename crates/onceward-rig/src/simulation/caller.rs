@@ -1,16 +1,16 @@
 //! A caller's side of its connections: questions into frames, frames into answers.
 
 use onceward_core::{
-    Abandon, AbandonOutcome, AttemptId, Begin, BeginOutcome, Body, Certainty, CheckpointOutcome,
-    Complete, CompleteOutcome, Digest, Fence, Fingerprint, Forget, ForgetOutcome, Get, GetOutcome,
-    Millis, Namespace, NotKept, Policy, Renew, RenewOutcome, Resolve, ResolveOutcome, ResultRef,
-    SaveCheckpoint, ScopedKey, StoredResult, Token, Verdict,
+    Abandon, AttemptId, Begin, Body, Certainty, Complete, CompleteOutcome, Forget, Get, Millis,
+    Namespace, NotKept, Policy, Renew, Resolve, ResultRef, SaveCheckpoint, ScopedKey, StoredResult,
+    Verdict,
 };
 use onceward_proto::{ClientConfig, ClientConn, ErrorCode, Hello, Received, Reply, Request};
 
 use super::content;
 use super::question::Question;
-use crate::call::{Asked, Owner, Print, Told, digest_of_bytes};
+use crate::call::{Asked, Told};
+use crate::outcomes;
 
 /// One connection of one caller to one namespace, for as long as the server lives.
 #[derive(Debug)]
@@ -75,21 +75,21 @@ fn with_request<T>(
                 wait: Millis::from(question.wait),
                 checkpoint_hint: 1_024,
                 result_hint: Some(content::BODY_BYTES_MAX),
-                ..Begin::new(fingerprint(print), AttemptId::from_bytes(attempt.to_le_bytes()))
+                ..Begin::new(print.fingerprint(), AttemptId::from_bytes(attempt.to_le_bytes()))
             };
             send(Request::Begin { key: name, begin })
         }
         Asked::Complete { owner, print, .. } => {
             let result = content::result(key, owner.attempt, question.variant);
-            let (token, fingerprint) = (token(owner), print.map(digest));
+            let (token, fingerprint) = (owner.token(), print.map(outcomes::digest));
             let complete = Complete { token, result: borrowed(&result), fingerprint };
             send(Request::Complete { key: name, complete })
         }
         Asked::Renew { owner, lease, print } => {
             let renew = Renew {
-                token: token(owner),
+                token: owner.token(),
                 lease: Millis::from(lease),
-                fingerprint: print.map(digest),
+                fingerprint: print.map(outcomes::digest),
             };
             send(Request::Renew { key: name, renew })
         }
@@ -97,12 +97,12 @@ fn with_request<T>(
             let certainty = if in_doubt { Certainty::InDoubt } else { Certainty::NotDone };
             send(Request::Abandon {
                 key: name,
-                abandon: Abandon { token: token(owner), certainty },
+                abandon: Abandon { token: owner.token(), certainty },
             })
         }
         Asked::Checkpoint { owner, ordinal, .. } => {
             let bytes = content::checkpoint(owner.attempt, ordinal);
-            let checkpoint = SaveCheckpoint { token: token(owner), ordinal, bytes: &bytes };
+            let checkpoint = SaveCheckpoint { token: owner.token(), ordinal, bytes: &bytes };
             send(Request::Checkpoint { key: name, checkpoint })
         }
         Asked::Get => {
@@ -111,16 +111,17 @@ fn with_request<T>(
         Asked::Resolve { fence: judged, doubt, result, print } => {
             let stored = content::result(key, u128::from(judged), question.variant);
             let verdict = match result {
-                Some(_) => {
-                    Verdict::Completed { result: borrowed(&stored), fingerprint: print.map(digest) }
-                }
+                Some(_) => Verdict::Completed {
+                    result: borrowed(&stored),
+                    fingerprint: print.map(outcomes::digest),
+                },
                 None => Verdict::NeverDone,
             };
-            let resolve = Resolve { fence: fence(judged), doubt_number: doubt, verdict };
+            let resolve = Resolve { fence: outcomes::fence(judged), doubt_number: doubt, verdict };
             send(Request::Resolve { key: name, resolve })
         }
         Asked::Forget { fence: judged } => {
-            send(Request::Forget { key: name, forget: Forget { fence: fence(judged) } })
+            send(Request::Forget { key: name, forget: Forget { fence: outcomes::fence(judged) } })
         }
     }
 }
@@ -136,124 +137,23 @@ fn borrowed(result: &StoredResult<Vec<u8>>) -> ResultRef<'_> {
     }
 }
 
-fn fence(fence: u64) -> Fence {
-    Fence::new(fence).expect("a fence that was shown")
-}
-
-fn token(owner: Owner) -> Token {
-    let attempt_id = AttemptId::from_bytes(owner.attempt.to_le_bytes());
-    Token { fence: fence(owner.fence), attempt_id }
-}
-
-fn digest(print: u64) -> Digest {
-    let mut bytes = [7; 32];
-    bytes[..8].copy_from_slice(&print.to_le_bytes());
-    Digest::new(&bytes).expect("32 bytes")
-}
-
-fn fingerprint(print: Print) -> Fingerprint {
-    match print {
-        Print::Later => Fingerprint::Later,
-        Print::Digest(print) => digest(print).into(),
-    }
-}
-
 /// `None`: nothing may be concluded.
 fn told(reply: &Reply<'_>) -> Option<Told> {
+    let digest_of = |result: &StoredResult<&[u8]>| Some(content::digest_of_shown(result));
     Some(match reply {
-        Reply::Begin(outcome) => of_begin(outcome),
-        Reply::Get(outcome) => of_get(outcome),
-        Reply::Complete(outcome) => match outcome {
-            // There is room for all here.
-            CompleteOutcome::Completed { not_kept: Some(NotKept::Capacity) } => Told::Strange,
-            CompleteOutcome::Completed { .. } => Told::Completed,
-            CompleteOutcome::AlreadyCompleted { .. } => Told::AlreadyCompleted,
-            CompleteOutcome::Conflict => Told::Conflict,
-            CompleteOutcome::Mismatch => Told::Mismatch,
-            CompleteOutcome::NeedFingerprint => Told::NeedFingerprint,
-            CompleteOutcome::Fenced => Told::Fenced,
-            CompleteOutcome::Gone => Told::Gone,
-        },
-        Reply::Renew(outcome) => match outcome {
-            RenewOutcome::Renewed { .. } => Told::Renewed,
-            RenewOutcome::Mismatch => Told::Mismatch,
-            RenewOutcome::Conflict => Told::Conflict,
-            RenewOutcome::Fenced => Told::Fenced,
-            RenewOutcome::Gone => Told::Gone,
-        },
-        Reply::Abandon(outcome) => match outcome {
-            AbandonOutcome::Abandoned => Told::Abandoned,
-            AbandonOutcome::Conflict => Told::Conflict,
-            AbandonOutcome::Fenced => Told::Fenced,
-            AbandonOutcome::Gone => Told::Gone,
-        },
-        Reply::Checkpoint(outcome) => match *outcome {
-            CheckpointOutcome::Saved { ordinal } => Told::Saved { ordinal },
-            CheckpointOutcome::Refused { .. } => Told::Refused,
-            CheckpointOutcome::NeedFingerprint => Told::NeedFingerprint,
-            CheckpointOutcome::Conflict => Told::Conflict,
-            CheckpointOutcome::Fenced => Told::Fenced,
-            CheckpointOutcome::Gone => Told::Gone,
-        },
-        Reply::Resolve(outcome) => match outcome {
-            ResolveOutcome::Resolved => Told::Resolved,
-            ResolveOutcome::InProgress => Told::InProgress,
-            ResolveOutcome::Mismatch => Told::Mismatch,
-            ResolveOutcome::NeedFingerprint => Told::NeedFingerprint,
-            ResolveOutcome::Conflict => Told::Conflict,
-            ResolveOutcome::Fenced => Told::Fenced,
-            ResolveOutcome::Gone => Told::Gone,
-        },
-        Reply::Forget(outcome) => match outcome {
-            ForgetOutcome::Forgotten => Told::Forgotten,
-            ForgetOutcome::InProgress => Told::InProgress,
-            ForgetOutcome::Fenced => Told::Fenced,
-            ForgetOutcome::Gone => Told::Gone,
-        },
+        Reply::Begin(outcome) => Told::of_begin(outcome, digest_of),
+        Reply::Get(outcome) => Told::of_get(outcome, digest_of),
+        // There is room for all here.
+        Reply::Complete(CompleteOutcome::Completed { not_kept: Some(NotKept::Capacity) }) => {
+            Told::Strange
+        }
+        Reply::Complete(outcome) => (*outcome).into(),
+        Reply::Renew(outcome) => (*outcome).into(),
+        Reply::Abandon(outcome) => (*outcome).into(),
+        Reply::Checkpoint(outcome) => (*outcome).into(),
+        Reply::Resolve(outcome) => (*outcome).into(),
+        Reply::Forget(outcome) => (*outcome).into(),
         Reply::Error(error) if error.code == ErrorCode::Unavailable => return None,
         _ => Told::Strange,
     })
-}
-
-fn of_begin(outcome: &BeginOutcome<&[u8]>) -> Told {
-    match outcome {
-        BeginOutcome::Acquired(acquired) => Told::Acquired {
-            fence: acquired.token.fence.get(),
-            number: acquired.attempt_number,
-            checkpoint: acquired
-                .checkpoint
-                .as_ref()
-                .map(|held| (held.ordinal, digest_of_bytes(held.bytes))),
-        },
-        BeginOutcome::Replay(replay) => Told::Replay {
-            result: content::digest_of_shown(&replay.result),
-            number: replay.attempt_number,
-        },
-        BeginOutcome::InProgress { .. } => Told::InProgress,
-        BeginOutcome::Mismatch => Told::Mismatch,
-        BeginOutcome::NeedFingerprint => Told::NeedFingerprint,
-        BeginOutcome::InDoubt { .. } => Told::InDoubt,
-        BeginOutcome::Refused { .. } => Told::Refused,
-        BeginOutcome::Gone => Told::Gone,
-        BeginOutcome::Expired { .. } => Told::Strange,
-    }
-}
-
-fn of_get(outcome: &GetOutcome<&[u8]>) -> Told {
-    let seen = match outcome {
-        GetOutcome::Absent => Some(Told::Absent),
-        GetOutcome::Reserved { attempt_number, fence, doubt_number, .. } => fence.map(|fence| {
-            Told::Reserved { fence: fence.get(), number: *attempt_number, doubt: *doubt_number }
-        }),
-        GetOutcome::InDoubt { attempt_number, fence, doubt_number, .. } => fence.map(|fence| {
-            Told::Doubted { fence: fence.get(), number: *attempt_number, doubt: *doubt_number }
-        }),
-        GetOutcome::Completed(completed) => completed.fence.map(|fence| Told::Done {
-            result: content::digest_of_shown(&completed.result),
-            fence: fence.get(),
-            number: completed.attempt_number,
-        }),
-        GetOutcome::Expired { .. } => None,
-    };
-    seen.unwrap_or(Told::Strange)
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use onceward_core::{
-    AbandonOutcome, BeginOutcome, Body, Certainty, CheckpointOutcome, CompleteOutcome, Digest,
-    Fingerprint, ForgetOutcome, GetOutcome, Limits, Policy, RenewOutcome, ResolveOutcome,
-    StoredResult, Timestamp, Token,
+    Body, Certainty, Digest, Fingerprint, Limits, Policy, StoredResult, Timestamp, Token,
 };
 use onceward_testkit::{Finding, Generator, Model, Operation, Outcome, Step, seeds};
 
@@ -129,89 +127,18 @@ fn asked(operation: &Operation) -> Option<Asked> {
     })
 }
 
-/// `None` for bad input, which changes nothing.
+/// `None` for bad input, which changes nothing, and for what the rig never stores.
 fn told(outcome: &Outcome) -> Option<Told> {
-    Some(match outcome {
-        Outcome::Begin(outcome) => match outcome {
-            BeginOutcome::Acquired(acquired) => Told::Acquired {
-                fence: acquired.token.fence.get(),
-                number: acquired.attempt_number,
-                checkpoint: acquired
-                    .checkpoint
-                    .as_ref()
-                    .map(|held| (held.ordinal, digest_of_bytes(&held.bytes))),
-            },
-            BeginOutcome::Replay(replay) => {
-                Told::Replay { result: small(&replay.result)?, number: replay.attempt_number }
-            }
-            BeginOutcome::InProgress { .. } => Told::InProgress,
-            BeginOutcome::Mismatch => Told::Mismatch,
-            BeginOutcome::NeedFingerprint => Told::NeedFingerprint,
-            BeginOutcome::InDoubt { .. } => Told::InDoubt,
-            BeginOutcome::Refused { .. } => Told::Refused,
-            BeginOutcome::Gone => Told::Gone,
-            BeginOutcome::Expired { .. } => return None,
-        },
-        Outcome::Complete(outcome) => match outcome {
-            CompleteOutcome::Completed { .. } => Told::Completed,
-            CompleteOutcome::AlreadyCompleted { .. } => Told::AlreadyCompleted,
-            CompleteOutcome::Conflict => Told::Conflict,
-            CompleteOutcome::Mismatch => Told::Mismatch,
-            CompleteOutcome::NeedFingerprint => Told::NeedFingerprint,
-            CompleteOutcome::Fenced => Told::Fenced,
-            CompleteOutcome::Gone => Told::Gone,
-        },
-        Outcome::Renew(outcome) => match outcome {
-            RenewOutcome::Renewed { .. } => Told::Renewed,
-            RenewOutcome::Mismatch => Told::Mismatch,
-            RenewOutcome::Conflict => Told::Conflict,
-            RenewOutcome::Fenced => Told::Fenced,
-            RenewOutcome::Gone => Told::Gone,
-        },
-        Outcome::Abandon(outcome) => match outcome {
-            AbandonOutcome::Abandoned => Told::Abandoned,
-            AbandonOutcome::Conflict => Told::Conflict,
-            AbandonOutcome::Fenced => Told::Fenced,
-            AbandonOutcome::Gone => Told::Gone,
-        },
-        Outcome::Checkpoint(outcome) => match outcome {
-            CheckpointOutcome::Saved { ordinal } => Told::Saved { ordinal: *ordinal },
-            CheckpointOutcome::Refused { .. } => Told::Refused,
-            CheckpointOutcome::NeedFingerprint => Told::NeedFingerprint,
-            CheckpointOutcome::Conflict => Told::Conflict,
-            CheckpointOutcome::Fenced => Told::Fenced,
-            CheckpointOutcome::Gone => Told::Gone,
-        },
-        Outcome::Get(outcome) => match outcome {
-            GetOutcome::Absent => Told::Absent,
-            GetOutcome::Reserved { attempt_number: number, fence, doubt_number: doubt, .. } => {
-                Told::Reserved { fence: fence.as_ref()?.get(), number: *number, doubt: *doubt }
-            }
-            GetOutcome::InDoubt { attempt_number: number, fence, doubt_number: doubt, .. } => {
-                Told::Doubted { fence: fence.as_ref()?.get(), number: *number, doubt: *doubt }
-            }
-            GetOutcome::Completed(completed) => Told::Done {
-                result: small(&completed.result)?,
-                fence: completed.fence?.get(),
-                number: completed.attempt_number,
-            },
-            GetOutcome::Expired { .. } => return None,
-        },
-        Outcome::Resolve(outcome) => match outcome {
-            ResolveOutcome::Resolved => Told::Resolved,
-            ResolveOutcome::InProgress => Told::InProgress,
-            ResolveOutcome::Mismatch => Told::Mismatch,
-            ResolveOutcome::NeedFingerprint => Told::NeedFingerprint,
-            ResolveOutcome::Conflict => Told::Conflict,
-            ResolveOutcome::Fenced => Told::Fenced,
-            ResolveOutcome::Gone => Told::Gone,
-        },
-        Outcome::Forget(outcome) => match outcome {
-            ForgetOutcome::Forgotten => Told::Forgotten,
-            ForgetOutcome::InProgress => Told::InProgress,
-            ForgetOutcome::Fenced => Told::Fenced,
-            ForgetOutcome::Gone => Told::Gone,
-        },
+    let told = match outcome {
+        Outcome::Begin(outcome) => Told::of_begin(outcome, small),
+        Outcome::Get(outcome) => Told::of_get(outcome, small),
+        Outcome::Complete(outcome) => (*outcome).into(),
+        Outcome::Renew(outcome) => (*outcome).into(),
+        Outcome::Abandon(outcome) => (*outcome).into(),
+        Outcome::Checkpoint(outcome) => (*outcome).into(),
+        Outcome::Resolve(outcome) => (*outcome).into(),
+        Outcome::Forget(outcome) => (*outcome).into(),
         Outcome::BadInput(_) => return None,
-    })
+    };
+    (told != Told::Strange).then_some(told)
 }
