@@ -22,7 +22,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("onceward-proto", &["onceward-core"]),
     ("onceward-testkit", &["onceward-core"]),
     ("onceward-server", &["onceward-core", "onceward", "onceward-proto"]),
-    ("onceward-client", &["onceward-core", "onceward", "onceward-proto"]),
+    ("onceward-keys", &["onceward-core"]),
+    ("onceward-client", &["onceward-core", "onceward", "onceward-proto", "onceward-keys"]),
     ("onceward-bench", &["onceward-core", "onceward", "onceward-proto", "onceward-client"]),
     // Core and protocol tell the floor which lengths of bytes to move.
     (
@@ -60,8 +61,14 @@ const EDGES: &[(&str, &[&str])] = &[
 const BARE: &[&str] = &["onceward-core", "onceward-proto"];
 
 /// Crates that bring no async runtime and no HTTP stack with them, directly or through others.
-const WITHOUT_RUNTIME: &[&str] =
-    &["onceward-core", "onceward", "onceward-journal", "onceward-proto", "onceward-testkit"];
+const WITHOUT_RUNTIME: &[&str] = &[
+    "onceward-core",
+    "onceward",
+    "onceward-journal",
+    "onceward-proto",
+    "onceward-keys",
+    "onceward-testkit",
+];
 
 const RUNTIMES: &[&str] = &[
     "async-executor",

@@ -98,7 +98,7 @@ macro_rules! execution_span {
     ($name:literal, $key:expr) => {
         tracing::debug_span!(
             $name,
-            key = %crate::identifiers::ShortHash($key.as_ref()),
+            key = %onceward_keys::ShortHash($key.as_ref()),
             outcome = tracing::field::Empty,
             attempt_number = tracing::field::Empty,
             coalesced = tracing::field::Empty,

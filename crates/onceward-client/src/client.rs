@@ -23,12 +23,12 @@ use crate::error::{ClientError, OpenError};
 use crate::execution::Execution;
 use crate::figures::{ClientStats, Figure, Figures, OPERATION_SECONDS, Since};
 use crate::flight::Flights;
-use crate::identifiers::derived_key;
 use crate::outcome::{ExecuteError, Executed, ExecutionResult};
 use crate::remote::{Gathers, Remote};
 use crate::reply::Reply;
 use crate::typed::{TypedDone, TypedError, TypedOutput};
 use crate::url::{Address, Target};
+use onceward_keys::derived_key;
 
 /// A store, embedded or remote, bound to one namespace.
 ///

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use crate::claim::Claim;
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::identifiers::derived_key;
 use crate::outcome::Lost;
+use onceward_keys::derived_key;
 
 /// Handed to the work: who owns the identity, what a predecessor left, and whether it still holds.
 ///

@@ -5,9 +5,9 @@ use std::fmt;
 use onceward::StoreError;
 use onceward_core::{BackendError, BadInput};
 
-use crate::fields::FieldsError;
-use crate::fingerprint::JsonFingerprintError;
-use crate::key::DeriveError;
+use onceward_keys::DeriveError;
+use onceward_keys::FieldsError;
+use onceward_keys::JsonFingerprintError;
 
 /// Why an operation got no outcome.
 #[derive(Clone, Debug, Eq, PartialEq)]

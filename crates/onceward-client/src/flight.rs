@@ -53,9 +53,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::claim::Ownership;
 use crate::error::ClientError;
-use crate::identifiers::ShortHash;
 use crate::outcome::{Done, Executed};
 use crate::span::after;
+use onceward_keys::ShortHash;
 
 /// By how much a leader's wait may end after a follower's own: calls with equal settings, made at
 /// the same time, are in one flight whichever came first.

@@ -89,16 +89,11 @@ mod dial;
 mod embedded;
 mod error;
 mod execution;
-mod fields;
 mod figures;
-mod fingerprint;
 mod flight;
-mod identifiers;
 mod keeper;
-mod key;
 mod outcome;
 mod output;
-mod parts;
 mod reading;
 mod remote;
 mod reply;
@@ -125,11 +120,7 @@ pub use codec::{CODEC_ID_BYTES_MAX, Codec, CodecError, Json};
 pub use context::{CheckpointError, Context};
 pub use error::{ClientError, OpenError};
 pub use execution::{Execution, OnFailure};
-pub use fields::FieldsError;
 pub use figures::ClientStats;
-pub use fingerprint::{FingerprintFields, JsonFingerprintError, PayloadFingerprint};
-pub use identifiers::{attempt_id, derived_key};
-pub use key::{DeriveError, Key, KeyDerivation};
 pub use outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
 pub use reading::{CODEC_METADATA, ReadError, SCHEMA_METADATA};
 pub use schema::{SCHEMA_TAG_BYTES_MAX, Schema};
@@ -141,6 +132,11 @@ pub use steps::{
 pub use typed::{TypedDone, TypedError, TypedExecution, TypedOutput, TypedResult};
 pub use url::PORT_DEFAULT;
 pub use work_error::WorkError;
+
+pub use onceward_keys::{
+    DeriveError, FieldsError, FingerprintFields, JsonFingerprintError, Key, KeyDerivation,
+    PayloadFingerprint, attempt_id, derived_key,
+};
 
 // The words of the API's own signatures, so that a service needs this crate alone.
 pub use onceward_core::{

@@ -8,10 +8,10 @@ use onceward_core::{
 };
 
 use crate::error::ClientError;
-use crate::fields::FieldsError;
-use crate::fingerprint::JsonFingerprintError;
-use crate::key::DeriveError;
 use crate::typed::TypedError;
+use onceward_keys::DeriveError;
+use onceward_keys::FieldsError;
+use onceward_keys::JsonFingerprintError;
 
 /// What the work gives back, to be stored for every retry: status, metadata and body.
 ///

@@ -20,12 +20,12 @@ use crate::error::ClientError;
 use crate::execution::Execution;
 use crate::figures::{Figure, Figures};
 use crate::flight::{Lead, Place, Terms, WITHIN_WORK};
-use crate::identifiers::attempt_id;
 use crate::keeper::Keeper;
 use crate::outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
 use crate::retry::Backoff;
 use crate::span::after;
 use crate::unfinished::{Action, Unfinished, surely_not_done};
+use onceward_keys::attempt_id;
 
 /// An answer to a begin that could wait counts as given out of a wait if it took this long; the
 /// owner then renews before it starts (S10). The lease is counted from the sending in any case.

@@ -119,7 +119,7 @@ mod tests {
     use std::fmt::Error as Cause;
 
     use super::*;
-    use crate::key::Key;
+    use onceward_keys::Key;
 
     /// What a program with errors of any type wants to write.
     fn handler(executed: Result<(), ExecuteError<Inner>>) -> Result<(), Inner> {
@@ -153,7 +153,7 @@ mod tests {
         use onceward_core::Fingerprint;
 
         use crate::error::ClientError;
-        use crate::fingerprint::PayloadFingerprint as _;
+        use onceward_keys::PayloadFingerprint as _;
 
         fn derives() -> Result<(), ExecuteError<Cause>> {
             Key::derive("").field("id", "1").finish()?;

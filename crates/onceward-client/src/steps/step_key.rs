@@ -2,8 +2,8 @@
 
 use onceward_core::Identity;
 
-use crate::identifiers::derived_key;
-use crate::key::Key;
+use onceward_keys::Key;
+use onceward_keys::derived_key;
 
 /// Name of a compensation's key among the children of its step's key.
 const COMPENSATION: &str = "onceward compensation";

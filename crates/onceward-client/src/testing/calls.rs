@@ -5,7 +5,7 @@ use std::fmt;
 use onceward_core::ScopedKey;
 
 use super::outage::{Operation, Outage};
-use crate::identifiers::ShortHash;
+use onceward_keys::ShortHash;
 
 /// One call, as the store met it. A client's repeat is a call of its own.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -23,7 +23,8 @@ use crate::parts::{PartsHasher, digest_of};
 /// `docs/keys.md` lays down the bytes, with test vectors.
 ///
 /// ```
-/// use onceward_client::{Fingerprint, PayloadFingerprint as _};
+/// use onceward_core::Fingerprint;
+/// use onceward_keys::PayloadFingerprint as _;
 ///
 /// let one = Fingerprint::of_json_canonical(r#"{"sku":"A-17","quantity":2}"#)?;
 /// let same = Fingerprint::of_json_canonical(r#"{ "quantity": 2.0, "sku": "A-17" }"#)?;

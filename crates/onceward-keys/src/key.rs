@@ -30,7 +30,7 @@ use crate::parts::{digest_of, hex};
 /// in no log (S16). [`as_str`](Key::as_str) and [`as_bytes`](Key::as_bytes) give the key itself.
 ///
 /// ```
-/// use onceward_client::Key;
+/// use onceward_keys::Key;
 ///
 /// // Two processes that mean the same order name the same key, in whatever order they name its fields.
 /// let key = Key::derive("order.create/v1").field("customer", "7").field("cart", "c-81").finish()?;

@@ -32,12 +32,13 @@ pub fn attempt_id() -> AttemptId {
 /// beside it. For several calls downstream, one key each:
 ///
 /// ```
-/// # use onceward_client::{Identity, Key, derived_key};
+/// # use onceward_core::Identity;
+/// # use onceward_keys::{Key, derived_key};
 /// let order = Identity::new("orders", b"tenant-9", b"order-1")?;
 /// let downstream: Key = derived_key(order).parse()?;
 /// let (charge, ship) = (downstream.child("charge"), downstream.child("ship"));
 /// assert_ne!(charge, ship);
-/// # Ok::<(), onceward_client::BadInput>(())
+/// # Ok::<(), onceward_core::BadInput>(())
 /// ```
 #[must_use]
 pub fn derived_key(identity: Identity<'_>) -> String {
@@ -48,7 +49,8 @@ pub fn derived_key(identity: Identity<'_>) -> String {
 }
 
 /// How a key appears in a log: 8 hexadecimal digits of a hash (S16). Hashed only when shown.
-pub(crate) struct ShortHash<'a>(pub(crate) ScopedKey<'a>);
+#[derive(Clone, Copy, Debug)]
+pub struct ShortHash<'a>(pub ScopedKey<'a>);
 
 impl fmt::Display for ShortHash<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
