@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use onceward_core::{
     Abandon, AbandonOutcome, Backend, BackendError, Begin, BeginOutcome, CheckpointOutcome,
-    Complete, CompleteOutcome, Forget, ForgetOutcome, Get, GetOutcome, ListPage, ListQuery, Renew,
-    RenewOutcome, Resolve, ResolveOutcome, SaveCheckpoint, ScopedKey, Stats,
+    Complete, CompleteOutcome, Forget, ForgetOutcome, Get, GetOutcome, ListPage, ListQuery,
+    Namespace, Renew, RenewOutcome, Resolve, ResolveOutcome, SaveCheckpoint, ScopedKey, Stats,
 };
 
 use crate::client::Client;
@@ -12,6 +12,10 @@ use crate::client::Client;
 /// With the retries that [`Client`] describes.
 impl Backend for Client {
     type Bytes = Bytes;
+
+    fn namespace(&self) -> Namespace<'_> {
+        Self::namespace(self)
+    }
 
     async fn begin(
         &self,

@@ -3,7 +3,7 @@
 use core::future::Future;
 
 use crate::error::BackendError;
-use crate::identity::ScopedKey;
+use crate::identity::{Namespace, ScopedKey};
 use crate::operator::{ListPage, ListQuery, Stats};
 use crate::outcome::{
     AbandonOutcome, BeginOutcome, CheckpointOutcome, CompleteOutcome, ForgetOutcome, GetOutcome,
@@ -18,6 +18,9 @@ use crate::request::{Abandon, Begin, Complete, Forget, Get, Renew, Resolve, Save
 pub trait Backend: Send + Sync {
     /// How results are handed out.
     type Bytes: AsRef<[u8]> + Send + Sync + 'static;
+
+    /// The namespace of every operation: a part of each key's identity.
+    fn namespace(&self) -> Namespace<'_>;
 
     /// Asks to execute an identity once.
     fn begin(

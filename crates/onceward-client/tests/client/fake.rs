@@ -171,6 +171,10 @@ pub(crate) fn grant(number: u64, attempt_id: AttemptId, lease: Millis) -> BeginO
 impl Backend for Fake {
     type Bytes = Bytes;
 
+    fn namespace(&self) -> Namespace<'_> {
+        Namespace::DEFAULT
+    }
+
     async fn begin(
         &self,
         _key: ScopedKey<'_>,
