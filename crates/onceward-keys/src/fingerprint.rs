@@ -2,10 +2,12 @@
 
 mod json;
 
+use std::fmt;
+
 use onceward_core::{Digest, Fingerprint};
 use sha2::{Digest as _, Sha256};
 
-pub use json::JsonFingerprintError;
+pub use json::{JsonDocument, JsonFingerprintError};
 
 use crate::fields::{Fields, FieldsError};
 use crate::parts::{PartsHasher, digest_of};
@@ -76,12 +78,42 @@ impl PayloadFingerprint for Fingerprint {
     }
 
     fn of_json_canonical(document: impl AsRef<[u8]>) -> Result<Self, JsonFingerprintError> {
-        let canonical = json::canonical(document.as_ref())?;
+        let canonical = JsonDocument::parse(document.as_ref())?.canonical();
         Ok(of_digest(&digest_of("onceward fingerprint of json v1", [&canonical])))
     }
 
     fn of_fields() -> FingerprintFields {
         FingerprintFields { fields: Fields::default() }
+    }
+}
+
+/// SHA-256 of a payload that arrives in pieces: what [`PayloadFingerprint::of`] makes of the whole.
+#[derive(Clone, Default)]
+pub struct PayloadHasher(Sha256);
+
+impl PayloadHasher {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The hash of all pieces.
+    #[must_use]
+    pub fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+/// Shows nothing: the state is as good as what was hashed (S16).
+impl fmt::Debug for PayloadHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PayloadHasher(…)")
     }
 }
 

@@ -16,7 +16,9 @@ mod key;
 mod parts;
 
 pub use fields::FieldsError;
-pub use fingerprint::{FingerprintFields, JsonFingerprintError, PayloadFingerprint};
+pub use fingerprint::{
+    FingerprintFields, JsonDocument, JsonFingerprintError, PayloadFingerprint, PayloadHasher,
+};
 pub use identifiers::{ShortHash, attempt_id, derived_key};
 pub use key::{DeriveError, Key, KeyDerivation};
 pub use parts::PartsHasher;

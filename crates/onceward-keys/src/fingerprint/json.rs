@@ -12,23 +12,68 @@ const JSON_BYTES_MAX: usize = 1024 * 1024;
 /// than the parser's own bound.
 const JSON_DEPTH_MAX: usize = 64;
 
-/// The canonical text of `document`, if no two documents of other meaning share it.
-pub(super) fn canonical(document: &[u8]) -> Result<Vec<u8>, JsonFingerprintError> {
-    if document.len() > JSON_BYTES_MAX {
-        return Err(JsonFingerprintError::Size { got: document.len() });
-    }
-    // Before the parser, which recurses, and which forgets how a number was written.
-    check_depth_and_numbers(document)?;
-    let Unique(value) = serde_json::from_slice(document).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        match error.classify() {
-            Category::Data => JsonFingerprintError::NameTwice { line, column },
-            Category::Io | Category::Syntax | Category::Eof => {
-                JsonFingerprintError::Syntax { line, column }
-            }
+/// A JSON document that loses nothing in its canonical form, read once for several parts of it.
+///
+/// ```
+/// use onceward_keys::JsonDocument;
+///
+/// let order = JsonDocument::parse(br#"{"sent":"10:04","cart":{"sku":"A-17","quantity":2.0}}"#)?;
+/// let cart = order.canonical_at("/cart").expect("there is one");
+/// assert_eq!(cart, br#"{"quantity":2,"sku":"A-17"}"#);
+/// assert_eq!(order.canonical_at("/coupon"), None);
+/// # Ok::<(), onceward_keys::JsonFingerprintError>(())
+/// ```
+#[derive(Clone)]
+pub struct JsonDocument(
+    /// Invariant: numbers are finite, names within an object differ.
+    Value,
+);
+
+impl JsonDocument {
+    /// Reads a document, if no two documents of other meaning share its canonical form.
+    ///
+    /// # Errors
+    /// See [`JsonFingerprintError`].
+    pub fn parse(document: &[u8]) -> Result<Self, JsonFingerprintError> {
+        if document.len() > JSON_BYTES_MAX {
+            return Err(JsonFingerprintError::Size { got: document.len() });
         }
-    })?;
-    Ok(serde_json_canonicalizer::to_vec(&value).expect("finite numbers and names that differ"))
+        // Before the parser, which recurses, and which forgets how a number was written.
+        check_depth_and_numbers(document)?;
+        let Unique(value) = serde_json::from_slice(document).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            match error.classify() {
+                Category::Data => JsonFingerprintError::NameTwice { line, column },
+                Category::Io | Category::Syntax | Category::Eof => {
+                    JsonFingerprintError::Syntax { line, column }
+                }
+            }
+        })?;
+        Ok(Self(value))
+    }
+
+    /// The canonical form of the whole document (RFC 8785).
+    #[must_use]
+    pub fn canonical(&self) -> Vec<u8> {
+        canonical(&self.0)
+    }
+
+    /// The canonical form of the value at a JSON Pointer (RFC 6901); `None` where there is none.
+    #[must_use]
+    pub fn canonical_at(&self, pointer: &str) -> Option<Vec<u8>> {
+        self.0.pointer(pointer).map(canonical)
+    }
+}
+
+/// Shows nothing: documents are in no log (S16).
+impl fmt::Debug for JsonDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JsonDocument(…)")
+    }
+}
+
+fn canonical(value: &Value) -> Vec<u8> {
+    serde_json_canonicalizer::to_vec(value).expect("finite numbers and names that differ")
 }
 
 /// Walks the tokens of a document that need not be valid: what the parser will refuse may pass.
