@@ -23,6 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("onceward-testkit", &["onceward-core"]),
     ("onceward-server", &["onceward-core", "onceward", "onceward-proto"]),
     ("onceward-keys", &["onceward-core"]),
+    ("onceward-http", &["onceward-core", "onceward-keys"]),
     ("onceward-client", &["onceward-core", "onceward", "onceward-proto", "onceward-keys"]),
     ("onceward-bench", &["onceward-core", "onceward", "onceward-proto", "onceward-client"]),
     // Core and protocol tell the floor which lengths of bytes to move.
@@ -67,6 +68,7 @@ const WITHOUT_RUNTIME: &[&str] = &[
     "onceward-journal",
     "onceward-proto",
     "onceward-keys",
+    "onceward-http",
     "onceward-testkit",
 ];
 
