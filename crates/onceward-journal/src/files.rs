@@ -120,6 +120,12 @@ impl Files {
         self.earlier.push((number, length));
     }
 
+    /// A sealed file that is longer than what it uses: it is never synced after it was cut, so a
+    /// power cut may have given it its room back.
+    pub(crate) fn cut_again(&mut self, number: u64, length: u64) {
+        self.afterwards.push(Afterwards::Cut { number, length });
+    }
+
     /// Seals what an earlier journal left open, if nothing of it waits. What is written is synced.
     fn seal_superseded(&mut self) {
         if self.waiting.values().any(|waiting| !waiting.is_empty()) {

@@ -109,7 +109,7 @@ pub(crate) fn files(
     let next_number = numbers.max().unwrap_or(0).max(named) + 1;
 
     let mut closed = BTreeMap::new();
-    let mut open = Vec::new();
+    let (mut open, mut uncut) = (Vec::new(), Vec::new());
     for (&number, entry) in &manifest.files {
         let name = file_name::facts(number);
         let Some(known) = known.get(&number) else {
@@ -118,6 +118,9 @@ pub(crate) fn files(
         let file = disk.open(&name).map_err(JournalError::disk("open", &name))?;
         let len = file.len().map_err(JournalError::disk("read", &name))?;
         closed.insert(number, Closed { end: known.end, is_whole: len == file_bytes });
+        if let FileState::Sealed { length } = entry.state {
+            uncut.extend((len > length).then_some((number, length)));
+        }
         if entry.state == FileState::Open {
             let synced = known.synced.clamp(HEADER_BYTES as u64, known.valid);
             let mut tail = vec![0; usize::try_from(known.valid - synced).unwrap_or(0)];
@@ -129,6 +132,9 @@ pub(crate) fn files(
     }
 
     let mut files = Files::new(disk, wall_clock, manifest, closed, spares, next_number);
+    for (number, length) in uncut {
+        files.cut_again(number, length);
+    }
     for (number, level, synced, frames, end) in open {
         files.seal_earlier(number, synced);
         let stamp = Stamp { at: now, largest_fence: 0, index: 0 };

@@ -4,7 +4,7 @@ use onceward::{Event, Fact, FactLog as _, Fence, Millis, Timestamp};
 use onceward_journal::{Disk as _, Manifest};
 
 use crate::disk::{Fault, FaultDisk};
-use crate::scene::{DAY, acquired, completed, record, recover, run, start};
+use crate::scene::{DAY, OPTIONS, acquired, completed, record, recover, run, start};
 
 /// (level, created at) of every facts file that the manifest names.
 fn files(disk: &FaultDisk) -> Vec<(u8, u64)> {
@@ -130,6 +130,25 @@ fn a_ceiling_is_synced_before_fences_up_to_it_may_be_given_s4() {
     assert_eq!(durable(&disk), journal.fence_ceiling());
     let (_, recovered) = recover(&disk.after_a_crash()).expect("recovered");
     assert!(recovered.fence_floor >= journal.fence_ceiling(), "a restart begins above it");
+}
+
+#[test]
+fn a_cut_that_the_power_took_back_is_made_again() {
+    let disk = FaultDisk::default();
+    let journal = start(&disk, 1).expect("a journal");
+    acquired(b"a", 1, 1, DAY, |fact| record(&journal, fact)).expect("kept");
+    journal.stop(Timestamp::from_millis(1)).expect("a last sync");
+    drop(journal);
+    let manifest = Manifest::read(&disk).expect("sound").expect("there");
+    let name = format!("facts-{:016x}.log", manifest.largest_file());
+    let cut = disk.bytes(&name).len() as u64;
+    disk.open(&name).expect("there").set_len(OPTIONS.file_bytes).expect("longer");
+
+    let journal = start(&disk, 2).expect("a journal");
+    run(&journal, 2);
+    assert_eq!(disk.bytes(&name).len() as u64, cut);
+    let (known, _) = recover(&disk.after_a_crash()).expect("recovered");
+    assert_eq!(known.len(), 1);
 }
 
 #[test]
