@@ -40,6 +40,8 @@ pub enum Problem {
     },
     /// The body is to be compared as JSON, and cannot be.
     BodyNotJson(JsonProblem),
+    /// The body broke off before its end.
+    BodyUnreadable,
     /// The body is larger than is buffered.
     BodyTooLarge {
         /// Most bytes that are.

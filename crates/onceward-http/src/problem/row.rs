@@ -72,6 +72,11 @@ problems! {
         "the service compares bodies as JSON, and this one is none, names a member twice, nests too deep or has a number that a double does not hold",
         "put the body right; the key is unused",
         ["field"];
+    BODY_UNREADABLE: "body-unreadable" Some(StatusCode::BAD_REQUEST), "Body cannot be read",
+        "The request's body broke off before its end.",
+        "the request's body broke off, or a bound of the service's own cut it",
+        "send the whole body again, with the same key: it is unused",
+        [];
     BODY_TOO_LARGE: "body-too-large" Some(StatusCode::PAYLOAD_TOO_LARGE), "Body is too large",
         "The request's body is too large.",
         "the request's body is larger than the service buffers",
@@ -154,6 +159,7 @@ impl Problem {
             Self::ScopeMissing => &SCOPE_MISSING,
             Self::ScopeTooLong { .. } => &SCOPE_TOO_LONG,
             Self::BodyNotJson(_) => &BODY_NOT_JSON,
+            Self::BodyUnreadable => &BODY_UNREADABLE,
             Self::BodyTooLarge { .. } => &BODY_TOO_LARGE,
             Self::InProgress { .. } => &IN_PROGRESS,
             Self::InDoubt { .. } | Self::LostOwnership => &IN_DOUBT,
