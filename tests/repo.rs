@@ -25,6 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("onceward-keys", &["onceward-core"]),
     ("onceward-http", &["onceward-core", "onceward-keys"]),
     ("onceward-client", &["onceward-core", "onceward", "onceward-proto", "onceward-keys"]),
+    ("onceward-tower", &["onceward-core", "onceward-keys", "onceward-http"]),
     ("onceward-bench", &["onceward-core", "onceward", "onceward-proto", "onceward-client"]),
     // Core and protocol tell the floor which lengths of bytes to move.
     (
