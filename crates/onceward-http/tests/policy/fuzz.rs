@@ -1,0 +1,165 @@
+//! Heads of requests with whatever a hostile caller may write into them: no panic, no 5xx, and no
+//! key, scope or fingerprint but the one that stands there.
+
+use std::collections::HashMap;
+
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, request};
+use onceward_core::Fingerprint;
+use onceward_http::{Admission, FingerprintPolicy, HttpPolicy, Scope};
+use onceward_testkit::{SplitMix64, seeds};
+
+use crate::oracle;
+
+const CASES: u32 = 100_000;
+const ACCOUNT: HeaderName = HeaderName::from_static("x-account");
+
+fn bytes(random: &mut SplitMix64, alphabet: &[u8], most: u64) -> Vec<u8> {
+    let size = random.within(0..most + 1);
+    (0..size).map(|_| *random.pick(alphabet).unwrap()).collect()
+}
+
+/// A value for the header: one that is right, or one that is a byte or two from being right.
+fn value(random: &mut SplitMix64) -> Vec<u8> {
+    let bare = b"abcXYZ019._:~+/=-";
+    let printable: Vec<u8> = (b' '..=b'~').collect();
+    let mut value = match random.within(0..9) {
+        0 | 1 => bytes(random, bare, 40),
+        2 => [b"\"", &*bytes(random, &printable, 30), b"\""].concat(),
+        3 => [b"\"", &*bytes(random, b"ab \\\"\\\\", 30), b"\""].concat(),
+        4 => {
+            let parameters = bytes(random, b";;;===ab*1?0\":%@ ", 16);
+            [b"\"", &*bytes(random, bare, 20), b"\"", &*parameters].concat()
+        }
+        5 => bytes(random, b"\"\\;=, a1*?:%@-.\t\xff\xc3", 24),
+        6 => (0..random.within(0..20)).map(|_| random.next_u64() as u8).collect(),
+        7 => vec![b'k'; random.within(250..260) as usize],
+        _ => [b"\"", &*vec![b'"'; 1], &*bytes(random, bare, 300), b"\""].concat(),
+    };
+    for _ in 0..random.within(0..3) {
+        let at = random.within(0..value.len() as u64 + 1) as usize;
+        match random.within(0..4) {
+            0 if at < value.len() => value[at] = random.next_u64() as u8,
+            1 if at < value.len() => drop(value.remove(at)),
+            2 => value.insert(at, *random.pick(b"\" \\,;\t\x80").unwrap()),
+            _ => {}
+        }
+    }
+    value
+}
+
+fn name(random: &mut SplitMix64) -> HeaderName {
+    let names: &[&[u8]] = &[
+        b"Idempotency-Key",
+        b"idempotency-key",
+        b"IDEMPOTENCY-KEY",
+        b"idempotency-key2",
+        b"idempotency_key",
+        b"x-idempotency-key",
+        b"x-account",
+        b"X-Account",
+        b"content-type",
+        b"connection",
+    ];
+    HeaderName::from_bytes(random.pick(names).unwrap()).unwrap()
+}
+
+fn head(random: &mut SplitMix64) -> request::Parts {
+    let methods = [Method::POST, Method::PATCH, Method::PUT, Method::DELETE, Method::GET];
+    let queries = ["", "?", "?a=1&b=2", "?b=2&a=1", "?a=1&a=2", "?a=2&a=1", "?&&=", "?%61=1"];
+    let (mut parts, ()) = Request::builder()
+        .method(random.pick(&methods).unwrap())
+        .uri(format!("/orders{}", random.pick(&queries).unwrap()))
+        .body(())
+        .unwrap()
+        .into_parts();
+    let mut lines = vec![];
+    if random.chance(90) {
+        lines.push((HeaderName::from_static("idempotency-key"), value(random)));
+    }
+    if random.chance(80) {
+        let most = if random.chance(5) { 300 } else { 3 };
+        lines.push((ACCOUNT, bytes(random, b"ab7", most)));
+    }
+    if random.chance(30) {
+        lines.push((CONTENT_TYPE, b"application/json".to_vec()));
+    }
+    for _ in 0..random.within(0..3) {
+        lines.push((name(random), value(random)));
+    }
+    for (name, value) in lines {
+        // What is no value of a header at all never reaches the policy.
+        if let Ok(value) = HeaderValue::from_bytes(&value) {
+            parts.headers.append(name, value);
+        }
+    }
+    parts
+}
+
+/// What the rules ask for, as plainly as it can be written: a status, or scope and key, or neither.
+fn expected(parts: &request::Parts) -> Result<Option<(Vec<u8>, Vec<u8>)>, u16> {
+    let lines = |headers: &HeaderMap, name: &str| -> Vec<Vec<u8>> {
+        headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect()
+    };
+    if parts.method == Method::GET {
+        return Ok(None);
+    }
+    let key = match &lines(&parts.headers, "idempotency-key")[..] {
+        [] if matches!(parts.method, Method::POST | Method::PATCH) => return Err(400),
+        [] => return Ok(None),
+        [line] => oracle::key(line).ok_or(400_u16)?,
+        _ => return Err(400),
+    };
+    match &lines(&parts.headers, "x-account")[..] {
+        [scope] if scope.len() > 255 => Err(400),
+        [scope] if !scope.is_empty() => Ok(Some((scope.clone(), key))),
+        _ => Err(401),
+    }
+}
+
+#[test]
+fn hostile_heads_get_what_the_rules_say_and_never_a_5xx_h1_h2_h3() {
+    let policy = HttpPolicy::new(Scope::header(ACCOUNT))
+        .with_fingerprint(FingerprintPolicy::canonical_json());
+    let json: &[u8] = b" {}[]\"a1,:.e-";
+    for seed in seeds(1) {
+        println!("seed {seed}, {CASES} cases");
+        let mut random = SplitMix64::new(seed);
+        let mut tally: HashMap<&str, u32> = HashMap::new();
+        for case in 0..CASES {
+            let parts = head(&mut random);
+            let place = || format!("ONCEWARD_SEED={seed}, case {case}: {:?}", parts.headers);
+            let got = match policy.admit(&parts) {
+                Admission::Bypass => Ok(None),
+                Admission::Guard(key) => {
+                    let key = key.as_ref();
+                    Ok(Some((key.scope().to_vec(), key.key().to_vec())))
+                }
+                Admission::Reject(problem) => {
+                    let (response, _) = policy.respond(&problem);
+                    let body: serde_json::Value =
+                        serde_json::from_slice(response.body()).expect("a document");
+                    assert_eq!(body["status"], response.status().as_u16(), "{}", place());
+                    Err(response.status().as_u16())
+                }
+            };
+            assert_eq!(got, expected(&parts), "{}", place());
+            *tally
+                .entry(match got {
+                    Ok(None) => "bypassed",
+                    Ok(Some(_)) => "guarded",
+                    Err(400) => "400",
+                    Err(401) => "401",
+                    Err(other) => panic!("{other}: {}", place()),
+                })
+                .or_default() += 1;
+            let body = bytes(&mut random, json, 12);
+            let fingerprint = policy.fingerprint().of(&parts, &body);
+            assert!(matches!(fingerprint, Ok(Fingerprint::Digest(_)) | Err(_)), "{}", place());
+        }
+        println!("{tally:?}");
+        for kind in ["bypassed", "guarded", "400", "401"] {
+            assert!(tally[kind] > CASES / 50, "hardly any case is {kind}: {tally:?}");
+        }
+    }
+}
