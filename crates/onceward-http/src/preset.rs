@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use crate::problem::Problem;
+
 /// A choice of what is kept, by the status a handler ends with. [`ROWS`] has all of them.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
@@ -93,6 +95,20 @@ pub enum Ending {
     Failed,
     /// Its answer broke off in the middle.
     Truncated,
+}
+
+impl Ending {
+    /// What the caller is answered where there is no answer of the handler's: where it is kept, it
+    /// is this that is replayed.
+    #[must_use]
+    pub const fn problem(&self) -> Option<Problem> {
+        match self {
+            Self::Response { .. } => None,
+            Self::Panicked | Self::Failed => Some(Problem::HandlerFailed),
+            Self::TimedOut => Some(Problem::HandlerTimedOut),
+            Self::Truncated => Some(Problem::ResponseTruncated),
+        }
+    }
 }
 
 /// What becomes of the key.

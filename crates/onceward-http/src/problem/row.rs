@@ -19,7 +19,8 @@ pub struct ProblemRow {
     pub cause: &'static str,
     /// What the caller does, for the documents.
     pub remedy: &'static str,
-    /// Members besides `type`, `title`, `status` and `detail`, and besides `retry_after_ms`.
+    /// Members it may have besides `type`, `title`, `status`, `detail` and `retry_after_ms`, in
+    /// back-ticks.
     pub members: &'static str,
 }
 
@@ -182,11 +183,18 @@ impl Problem {
 #[must_use]
 pub fn table() -> String {
     let mut table =
-        "| status | type | cause | what the caller does |\n|---|---|---|---|\n".to_owned();
+        "| status | type | members | cause | what the caller does |\n|---|---|---|---|---|\n"
+            .to_owned();
     for row in PROBLEMS {
         let status =
             row.status.map_or("the stored one".to_owned(), |status| status.as_str().into());
-        table += &format!("| {status} | `{}` | {} | {} |\n", row.name, row.cause, row.remedy);
+        table += &format!(
+            "| {status} | `{}` | {} | {} | {} |\n",
+            row.name,
+            row.members.trim_end(),
+            row.cause,
+            row.remedy
+        );
     }
     table
 }

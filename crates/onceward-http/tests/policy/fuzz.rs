@@ -96,8 +96,10 @@ fn head(random: &mut SplitMix64) -> request::Parts {
     parts
 }
 
+type Expected = Result<Option<(Vec<u8>, Vec<u8>)>, u16>;
+
 /// What the rules ask for, as plainly as it can be written: a status, or scope and key, or neither.
-fn expected(parts: &request::Parts) -> Result<Option<(Vec<u8>, Vec<u8>)>, u16> {
+fn expected(parts: &request::Parts) -> Expected {
     let lines = |headers: &HeaderMap, name: &str| -> Vec<Vec<u8>> {
         headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect()
     };

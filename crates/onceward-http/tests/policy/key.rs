@@ -19,8 +19,9 @@ fn each_form_of_the_header_is_a_key_or_says_what_is_wrong_h1() {
 
     let long = |size: usize, quote: &str| [quote, &"k".repeat(size), quote].concat().into_bytes();
     let escaped = |size: usize| [r#"""#, &r#"\""#.repeat(size), r#"""#].concat().into_bytes();
+    type Case<'a> = (&'a str, &'a [&'a [u8]], Result<Option<&'a [u8]>, KeyHeaderError>);
     #[rustfmt::skip]
-    let cases: [(&str, &[&[u8]], Result<Option<&[u8]>, KeyHeaderError>); 48] = [
+    let cases: [Case<'_>; 48] = [
         ("no header",                    &[],                          Ok(None)),
         ("bare",                         &[b"abc"],                    Ok(Some(b"abc"))),
         ("quoted is the same key",       &[br#""abc""#],               Ok(Some(b"abc"))),

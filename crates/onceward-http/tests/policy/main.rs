@@ -1,7 +1,12 @@
 //! The policy from outside: tables, vectors, properties, and the document it shares them with.
 
+mod cells;
 mod document;
 mod fuzz;
 mod key;
 mod oracle;
+mod problem;
+mod replay;
+mod request;
+mod service;
 mod structured_fields;
