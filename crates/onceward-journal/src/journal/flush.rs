@@ -302,13 +302,13 @@ impl Journal {
             self.publish(flusher, round);
         }
         flusher.files.sync(now)?;
-        let had_facts = flusher.facts_taken > 0;
-        self.publish(flusher, round);
-        self.publish_manifest(flusher);
-        if had_facts {
+        if flusher.facts_taken > 0 {
             flusher.untrailed_since = Some(now);
+            // Before anybody is told: a tail without a witness counts as torn when it is damaged.
             flusher.write_progress(OpenFile::synced, now)?;
         }
+        self.publish(flusher, round);
+        self.publish_manifest(flusher);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! the journal heals (S14).
 
 use onceward::FactLog as _;
+use onceward_journal::Disk as _;
 
 use crate::disk::{Fault, FaultDisk, Op};
 use crate::scene::{DAY, acquired, completed, record, recover, run, start};
@@ -122,6 +123,33 @@ fn a_full_disk_is_said_and_heals_when_room_returns_s14() {
     acquired(b"b", 2, 2_001, DAY, |fact| record(&journal, fact)).expect("kept again");
     let (known, _) = recover(&disk.after_a_crash()).expect("recovered");
     assert_eq!(known.len(), 1);
+}
+
+#[test]
+fn nothing_is_told_without_a_witness_that_it_is_synced_s14() {
+    let disk = FaultDisk::default();
+    let journal = start(&disk, 1).expect("a journal");
+    let position = acquired(b"a", 1, 1, DAY, |fact| record(&journal, fact)).expect("kept");
+    journal.want(position);
+    run(&journal, 1);
+    let calls = disk.calls();
+    let position = acquired(b"b", 2, 2, DAY, |fact| record(&journal, fact)).expect("kept");
+    journal.want(position);
+    // The batch is written and synced; its witness is not written.
+    disk.set_fault(Some(Fault::Once(calls + 2)));
+    run(&journal, 2);
+    let failed = disk.calls_from(calls + 2);
+    assert!(failed[0].0 == Op::Write && failed[0].1.starts_with("progress"), "{failed:?}");
+    assert!(journal.synced() < position && journal.halted().is_some());
+    run(&journal, 1_002);
+    assert!(journal.synced() >= position && journal.halted().is_none(), "and it heals");
+    let name = disk.list().expect("names").into_iter().find(|name| name.starts_with("facts-"));
+    let name = name.expect("a file");
+    let length = disk.bytes(&name).iter().rposition(|byte| *byte != 0).expect("facts");
+    let last = disk.bytes(&name)[length];
+    let file = disk.open(&name).expect("there");
+    file.write_at(&[last ^ 1], length as u64).expect("a bit flips");
+    recover(&disk).expect_err("what was told is damaged, and no start goes on without it");
 }
 
 #[test]
