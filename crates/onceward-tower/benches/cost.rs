@@ -50,10 +50,11 @@ fn api(handler: Handler, layer: Option<IdempotencyLayer<Client>>) -> Router {
         (StatusCode::CREATED, body)
     };
     let router = Router::new().route("/orders", post(handle));
-    match layer {
+    let router = match layer {
         Some(layer) => router.layer(layer),
         None => router,
-    }
+    };
+    router.with_state(()) // As `axum::serve` does: else each request makes its services anew.
 }
 
 fn cpu() -> Duration {

@@ -40,13 +40,15 @@ const BACKGROUND_TASKS_MAX: usize = 1_024;
 /// ```
 ///
 /// Clones, and all services made by them, count together.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct IdempotencyLayer<B> {
-    backend: B,
-    policy: HttpPolicy,
-    settings: Settings,
-    counters: Arc<Counters>,
-    background: Arc<Semaphore>,
+    shared: Arc<Shared<B>>,
+}
+
+impl<B> Clone for IdempotencyLayer<B> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
 }
 
 /// A layer that lacks the one choice without a default: whose a key is (H2).
@@ -66,7 +68,7 @@ pub(crate) struct Settings {
 }
 
 /// What all services of one layer share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shared<B> {
     pub(crate) backend: B,
     pub(crate) policy: HttpPolicy,
@@ -83,28 +85,51 @@ impl<B> IdempotencyLayer<B> {
         IdempotencyLayerBuilder { backend }
     }
 
+    /// The policy.
+    #[must_use]
+    pub fn policy(&self) -> &HttpPolicy {
+        &self.shared.policy
+    }
+
+    /// What the policy has found wrong with keys, and what it has counted.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        self.shared.policy.audit()
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub fn stats(&self) -> LayerStats {
+        self.shared.counters.read()
+    }
+}
+
+impl<B: Clone> IdempotencyLayer<B> {
     /// Changes the policy: preset, what is ambiguous, fingerprint, kept headers, lease, retention,
     /// wait, bounds, required methods, failing open.
     #[must_use]
-    pub fn with_policy(mut self, change: impl FnOnce(HttpPolicy) -> HttpPolicy) -> Self {
-        self.policy = change(self.policy);
+    pub fn with_policy(self, change: impl FnOnce(HttpPolicy) -> HttpPolicy) -> Self {
+        let shared = Arc::unwrap_or_clone(self.shared);
+        let policy = change(shared.policy);
+        Self { shared: Arc::new(Shared { policy, ..shared }) }
+    }
+
+    fn with_settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut Arc::make_mut(&mut self.shared).settings);
         self
     }
 
     /// How long a begin is repeated, under the same attempt id, while the store gives no answer;
     /// then 503, or failing open. [`BEGIN_PATIENCE`] unless set.
     #[must_use]
-    pub const fn with_begin_patience(mut self, patience: Duration) -> Self {
-        self.settings.begin_patience = patience;
-        self
+    pub fn with_begin_patience(self, patience: Duration) -> Self {
+        self.with_settings(|settings| settings.begin_patience = patience)
     }
 
     /// Bytes to set aside for checkpoints (S19); none unless set. Over 64 KiB counts as 64 KiB.
     #[must_use]
-    pub const fn with_checkpoint_hint(mut self, bytes: usize) -> Self {
-        let most = bytes > CHECKPOINT_BYTES_MAX;
-        self.settings.checkpoint_hint = if most { CHECKPOINT_BYTES_MAX } else { bytes };
-        self
+    pub fn with_checkpoint_hint(self, bytes: usize) -> Self {
+        self.with_settings(|settings| settings.checkpoint_hint = bytes.min(CHECKPOINT_BYTES_MAX))
     }
 
     /// Lets request bodies over the policy's bound stream to the handler instead of 413, with their
@@ -115,28 +140,11 @@ impl<B> IdempotencyLayer<B> {
     /// is read to its end before it is answered. Up to `unread_bytes_max` bytes are read for the
     /// digest alone; see [`UNREAD_BYTES_MAX`].
     #[must_use]
-    pub const fn with_streamed_bodies(mut self, unread_bytes_max: u64) -> Self {
-        self.settings.streams = true;
-        self.settings.unread_bytes_max = unread_bytes_max;
-        self
-    }
-
-    /// The policy.
-    #[must_use]
-    pub const fn policy(&self) -> &HttpPolicy {
-        &self.policy
-    }
-
-    /// What the policy has found wrong with keys, and what it has counted.
-    #[must_use]
-    pub fn audit(&self) -> &Audit {
-        self.policy.audit()
-    }
-
-    /// What has been counted.
-    #[must_use]
-    pub fn stats(&self) -> LayerStats {
-        self.counters.read()
+    pub fn with_streamed_bodies(self, unread_bytes_max: u64) -> Self {
+        self.with_settings(|settings| {
+            settings.streams = true;
+            settings.unread_bytes_max = unread_bytes_max;
+        })
     }
 }
 
@@ -181,16 +189,16 @@ impl<B> IdempotencyLayerBuilder<B> {
         };
         let background = Arc::new(Semaphore::new(BACKGROUND_TASKS_MAX));
         let counters = Arc::default();
-        IdempotencyLayer { backend: self.backend, policy, settings, counters, background }
+        let backend = self.backend;
+        let shared = Shared { backend, policy, settings, counters, background };
+        IdempotencyLayer { shared: Arc::new(shared) }
     }
 }
 
-impl<S, B: Clone> Layer<S> for IdempotencyLayer<B> {
+impl<S, B> Layer<S> for IdempotencyLayer<B> {
     type Service = Idempotency<S, B>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let Self { backend, policy, settings, counters, background } = self.clone();
-        let shared = Shared { backend, policy, settings, counters, background };
-        Idempotency::new(inner, Arc::new(shared))
+        Idempotency::new(inner, Arc::clone(&self.shared))
     }
 }
