@@ -111,7 +111,8 @@ const LONG_FILES: &[(&str, &str)] = &[];
 /// Module names that say nothing of what is inside.
 const EMPTY_NAMES: &[&str] = &["common", "helpers", "types", "util", "utils"];
 
-const RULES: std::ops::RangeInclusive<u32> = 1..=23;
+/// Rules of the store, S1 to S23, and of HTTP, H1 to H9.
+const RULES: [(char, std::ops::RangeInclusive<u32>); 2] = [('S', 1..=23), ('H', 1..=9)];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -341,12 +342,13 @@ fn test_part<'a>(path: &str, text: &'a str) -> &'a str {
     text.split_once("#[cfg(test)]\nmod ").map_or("", |(_, tests)| tests)
 }
 
-/// Numbers of the rules that `text` cites: `S12` as a word, or `_s12` at a part of a name.
-fn cited(text: &str) -> BTreeSet<u32> {
+/// Numbers of the rules of one letter that `text` cites: `S12` as a word, or `_s12` at a part of
+/// a name.
+fn cited(letter: char, text: &str) -> BTreeSet<u32> {
     let mut rules = BTreeSet::new();
-    for (at, _) in text.match_indices(['S', 's']) {
+    for (at, found) in text.match_indices([letter, letter.to_ascii_lowercase()]) {
         let before = text[..at].chars().next_back();
-        let small = text[at..].starts_with('s');
+        let small = !found.starts_with(letter);
         let opens = match before {
             Some('_') => small,
             Some(c) => !small && !c.is_alphanumeric(),
@@ -365,32 +367,34 @@ fn cited(text: &str) -> BTreeSet<u32> {
     rules
 }
 
-fn rule_faults(cited: &BTreeSet<u32>) -> Vec<String> {
-    let uncited = RULES.filter(|rule| !cited.contains(rule));
-    uncited.map(|rule| format!("rule {rule}: no test cites it")).collect()
+fn rule_faults(letter: char, cited: &BTreeSet<u32>) -> Vec<String> {
+    let rules = RULES.into_iter().filter(|(of, _)| *of == letter).flat_map(|(_, rules)| rules);
+    let uncited = rules.filter(|rule| !cited.contains(rule));
+    uncited.map(|rule| format!("rule {letter}{rule}: no test cites it")).collect()
 }
 
 #[test]
 fn every_rule_is_cited_by_a_test() {
-    let mut all = BTreeSet::new();
-    for (path, text) in rust_files() {
-        all.extend(cited(test_part(&path, &text)));
+    let mut texts: Vec<_> = texts("tests");
+    texts.retain(|(path, _)| path.ends_with(".jsonl"));
+    let tests = rust_files().into_iter().map(|(path, text)| test_part(&path, &text).to_owned());
+    let tests: Vec<_> = tests.chain(texts.into_iter().map(|(_, text)| text)).collect();
+    for (letter, rules) in RULES {
+        let mut all: BTreeSet<_> = tests.iter().flat_map(|text| cited(letter, text)).collect();
+        expect_none(&rule_faults(letter, &all));
+        let strangers: Vec<_> = all.iter().filter(|rule| !rules.contains(rule)).collect();
+        assert!(strangers.is_empty(), "tests cite {letter}-rules that do not exist: {strangers:?}");
+        all.remove(&1);
+        assert_eq!(rule_faults(letter, &all).len(), 1, "planted: one uncited");
     }
-    for (_, text) in texts("tests").iter().filter(|(path, _)| path.ends_with(".jsonl")) {
-        all.extend(cited(text));
-    }
-    expect_none(&rule_faults(&all));
-    let strangers: Vec<_> = all.iter().filter(|rule| !RULES.contains(rule)).collect();
-    assert!(strangers.is_empty(), "tests cite rules that do not exist: {strangers:?}");
 
     // Spelt in parts, so that this file cites nothing by accident.
     let planted =
         ["fn ends_at_its_instant_", "s6() {} // ", "S", "7; not US", "8, not ", "S", "9x"];
-    assert_eq!(cited(&planted.concat()), BTreeSet::from([6, 7]));
+    assert_eq!(cited('S', &planted.concat()), BTreeSet::from([6, 7]));
+    assert_eq!(cited('H', &planted.concat()), BTreeSet::new());
     assert_eq!(
         test_part("crates/a/src/b.rs", "//! one\n#[cfg(test)]\nmod tests { two }"),
         "tests { two }"
     );
-    all.remove(&1);
-    assert_eq!(rule_faults(&all).len(), 1, "planted: one uncited");
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the vectors of docs/keys.md with a second implementation of its text: keys.py [DOCUMENT].
+"""Checks the vectors of docs/keys.md, or docs/http.md, with a second implementation of its text: keys.py [DOCUMENT].
 
 Python 3.9 or later, standard library only. Of canonical JSON it knows the digest alone: that the canonical form is
 RFC 8785's is for the RFC's own test data. Ends with 0 if every vector holds.
@@ -28,8 +28,34 @@ def in_order(fields):
     return [part for field in sorted((octets(name), octets(value)) for name, value in fields) for part in field]
 
 
+def of_request(vector):
+    """The fingerprint of a request, by docs/http.md."""
+    path, _, query = vector["target"].partition("?")
+    pairs = sorted(query.split("&"), key=lambda pair: octets(pair.split("=")[0]))
+    headers = [(name.lower(), value) for name, value in vector["request_headers"]]
+    parts = [b"onceward http fingerprint v1", *map(octets, (vector["method"], path, "&".join(pairs)))]
+    for chosen in sorted(name.lower() for name in vector.get("headers", [])):
+        for name, value in headers:
+            if name == chosen:
+                parts += [octets(name), octets(value)]
+    media_type = dict(headers).get("content-type", "").split(";")[0].strip().lower()
+    is_json = media_type == "application/json" or media_type.endswith("+json")
+    body = octets(vector["body"])
+    if vector["form"] == "raw" or not is_json or not body:
+        return digest(*parts, b"raw", hashlib.sha256(body).digest())
+    if vector["form"] == "json":
+        if json.loads(body) != json.loads(vector["canonical"]):
+            raise ValueError("the canonical form says something else")
+        return digest(*parts, b"json", octets(vector["canonical"]))
+    there = [pointer for pointer in sorted(vector["pointers"]) if pointer in vector["values"]]
+    fields = [octets(part) for pointer in there for part in (pointer, vector["values"][pointer])]
+    return digest(*parts, b"fields", *fields)
+
+
 def expected(vector):
     """The digest that the document's text asks for; None where it asks for a refusal."""
+    if "method" in vector:
+        return of_request(vector)
     if "derive" in vector:
         return digest(b"onceward key v1", octets(vector["derive"]), *in_order(vector["fields"]))
     if "child" in vector:

@@ -44,27 +44,32 @@ fn the_python_runner_can_fail() {
     }
 }
 
-/// The text of `docs/keys.md` alone suffices to repeat its vectors, and a wrong one is found.
+/// The text of each document alone suffices to repeat its vectors, and a wrong one is found.
 #[test]
 fn plain_python_repeats_the_vectors_of_keys_and_fingerprints() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let script = root.join("tests/conformance/keys.py");
-    let document = fs::read_to_string(root.join("docs/keys.md")).expect("docs/keys.md");
-    let planted = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted-keys.md");
-    let (cart, other) = (r#"["cart", "81"]"#, r#"["cart", "82"]"#);
-    assert!(document.contains(cart), "{cart}");
-    for (text, holds, told) in [
-        (document.clone(), true, ": 0 fail"),
-        (document.replacen(cart, other, 1), false, ": 1 fail"),
+    let planted = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted-vectors.md");
+    for (document, right, wrong) in [
+        ("docs/keys.md", r#"["cart", "81"]"#, r#"["cart", "82"]"#),
+        ("docs/http.md", r#"["x-b", "2"]"#, r#"["x-b", "3"]"#),
     ] {
-        fs::write(&planted, text).expect("a file for the test");
-        let Some(output) = python(&script, &[planted.to_str().expect("a path in UTF-8")]) else {
-            return;
-        };
-        let report = String::from_utf8_lossy(&output.stdout);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.success(), holds, "{report}\n{errors}");
-        assert!(report.contains(told), "{report}");
+        let document = fs::read_to_string(root.join(document)).expect(document);
+        assert!(document.contains(right), "{right}");
+        for (text, holds, told) in [
+            (document.clone(), true, ": 0 fail"),
+            (document.replacen(right, wrong, 1), false, ": 1 fail"),
+        ] {
+            fs::write(&planted, text).expect("a file for the test");
+            let Some(output) = python(&script, &[planted.to_str().expect("a path in UTF-8")])
+            else {
+                return;
+            };
+            let report = String::from_utf8_lossy(&output.stdout);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.success(), holds, "{report}\n{errors}");
+            assert!(report.contains(told), "{report}");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `docs/http.md` holds the tables that the code decides by.
 
-use onceward_http::{KEPT, NEVER_KEPT, preset_table, problem_table};
+use onceward_http::{KEPT, NEVER_KEPT, PROBLEMS, TYPE_BASE_DEFAULT, preset_table, problem_table};
 
 const DOCUMENT: &str = include_str!("../../../../docs/http.md");
 
@@ -33,4 +33,17 @@ fn the_document_has_the_tables_of_the_code() {
     let (name, table) = &tables[1];
     let planted = DOCUMENT.replacen("| 2xx | kept |", "| 2xx | not done |", 1);
     assert!(fault(&planted, name, table).is_some(), "planted: another cell");
+}
+
+/// The `type`s that the OpenAPI description lists.
+fn described_types(document: &str) -> Vec<&str> {
+    let (_, description) = document.split_once("```yaml\n").expect("a description");
+    let (description, _) = description.split_once("```").expect("its end");
+    description.lines().filter_map(|line| line.trim().strip_prefix("- ")).collect()
+}
+
+#[test]
+fn the_openapi_description_lists_every_type() {
+    let want: Vec<_> = PROBLEMS.iter().map(|row| [TYPE_BASE_DEFAULT, row.name].concat()).collect();
+    assert_eq!(described_types(DOCUMENT), want);
 }

@@ -10,3 +10,4 @@ mod replay;
 mod request;
 mod service;
 mod structured_fields;
+mod vectors;
