@@ -49,7 +49,9 @@ impl HttpPolicy {
                 Problem::Mismatch
             }
             BeginOutcome::InDoubt { since } => Problem::InDoubt { since },
-            BeginOutcome::Refused { retry_after, .. } => Problem::Full { retry_after },
+            BeginOutcome::Refused { retry_after, .. } => {
+                Problem::Full { retry_after: retry_after.unwrap_or(self.unavailable_retry_after()) }
+            }
             BeginOutcome::Expired { since } => Problem::Expired { since },
         };
         self.unguarded_or(problem)
@@ -103,11 +105,12 @@ impl Problem {
 pub const fn after_complete(outcome: &CompleteOutcome) -> Result<(), Problem> {
     match outcome {
         CompleteOutcome::Completed { .. } | CompleteOutcome::AlreadyCompleted { .. } => Ok(()),
-        CompleteOutcome::Conflict | CompleteOutcome::Fenced | CompleteOutcome::Gone => {
-            Err(Problem::LostOwnership)
-        }
         CompleteOutcome::Mismatch => Err(Problem::Mismatch),
-        CompleteOutcome::NeedFingerprint => Err(Problem::Misconfigured),
+        // Unbound, because the layer has not digested the body: what ran is not stored.
+        CompleteOutcome::NeedFingerprint
+        | CompleteOutcome::Conflict
+        | CompleteOutcome::Fenced
+        | CompleteOutcome::Gone => Err(Problem::LostOwnership),
     }
 }
 

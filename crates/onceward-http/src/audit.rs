@@ -1,12 +1,12 @@
 //! The key audit: who sends no keys, weak ones, or one key for two requests. Counts, and a bounded
-//! number of findings; a key appears as a short hash only (S16).
+//! number of findings and of events; a key appears as a short hash only (S16).
 
 mod entropy;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use http::Method;
 use onceward_core::ScopedKey;
@@ -87,8 +87,8 @@ pub struct AuditCounts {
     pub headers_cut: u64,
 }
 
-/// What a policy has seen. A finding's first time is an event of `tracing` at level `warn`, its
-/// 2nd, 4th, 8th … time too: a caller who does it always does not fill the log.
+/// What a policy has seen. The 1st, 2nd, 4th, 8th … finding of each kind is an event of `tracing`
+/// at level `warn`, so that no caller fills the log; the latest are in [`Audit::recent`].
 #[derive(Default)]
 pub struct Audit {
     keys: AtomicU64,
@@ -130,7 +130,7 @@ impl Audit {
 
     pub(crate) fn seen(&self, method: &Method, key: ScopedKey<'_>) {
         count(&self.keys, 1);
-        if entropy_bits(key.key()) < ENTROPY_BITS_MIN {
+        if entropy::is_weak(key.key(), ENTROPY_BITS_MIN) {
             self.find(FindingKind::LowEntropy, Some(method), Some(key));
         }
     }
@@ -171,36 +171,30 @@ impl Audit {
         }
     }
 
-    /// The latest findings, at most 128, the last one made last.
+    /// The latest findings, at most 128, the last one made last. Of findings that are made at one
+    /// moment some may be counted and not held.
     #[must_use]
     pub fn recent(&self) -> Vec<Finding> {
         self.held().iter().cloned().collect()
     }
 
     fn find(&self, kind: FindingKind, method: Option<&Method>, key: Option<ScopedKey<'_>>) {
-        count(self.figure(kind), 1);
+        let found = self.figure(kind).fetch_add(1, Ordering::Relaxed) + 1;
+        let is_logged = found.is_power_of_two();
+        // A request does not wait to be remembered, but what is logged is held as well.
+        let held = match self.findings.try_lock() {
+            Ok(held) => Some(held),
+            Err(TryLockError::Poisoned(held)) => Some(held.into_inner()),
+            Err(TryLockError::WouldBlock) => is_logged.then(|| self.held()),
+        };
+        let Some(held) = held else { return };
         let key_hash = key.map(|key| ShortHash(key).to_string());
-        let alike = |held: &Finding| {
-            held.kind == kind && held.method.as_ref() == method && held.key_hash == key_hash
-        };
-        let times = {
-            let mut held = self.held();
-            let times = match held.iter().position(alike).and_then(|at| held.remove(at)) {
-                Some(finding) => finding.times + 1,
-                None => 1,
-            };
-            if held.len() == FINDINGS_MAX {
-                held.pop_front();
-            }
-            let (method, key_hash) = (method.cloned(), key_hash.clone());
-            held.push_back(Finding { kind, method, key_hash, times });
-            times
-        };
-        if times.is_power_of_two() {
+        if is_logged {
             let method = method.map_or("", Method::as_str);
             let key = key_hash.as_deref().unwrap_or_default();
-            tracing::warn!(finding = kind.name(), method, key, times, "key audit");
+            tracing::warn!(finding = kind.name(), method, key, found, "key audit");
         }
+        hold(held, Finding { kind, method: method.cloned(), key_hash, times: 1 });
     }
 
     const fn figure(&self, kind: FindingKind) -> &AtomicU64 {
@@ -213,10 +207,25 @@ impl Audit {
         }
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, VecDeque<Finding>> {
+    fn held(&self) -> MutexGuard<'_, VecDeque<Finding>> {
         // No panic happens under the lock, and a list of findings is never half made.
-        self.findings.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Puts a finding last, with the times that it is held already.
+fn hold(mut held: MutexGuard<'_, VecDeque<Finding>>, mut finding: Finding) {
+    let alike = |held: &Finding| {
+        (held.kind, &held.method, &held.key_hash)
+            == (finding.kind, &finding.method, &finding.key_hash)
+    };
+    if let Some(earlier) = held.iter().position(alike).and_then(|at| held.remove(at)) {
+        finding.times += earlier.times;
+    }
+    if held.len() == FINDINGS_MAX {
+        held.pop_front();
+    }
+    held.push_back(finding);
 }
 
 impl fmt::Debug for Audit {

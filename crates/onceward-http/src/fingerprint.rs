@@ -1,5 +1,6 @@
 //! What was asked: a digest over method, path, query, chosen headers and body (H2).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::header::{CONTENT_TYPE, HeaderName};
@@ -198,10 +199,13 @@ fn digest(hash: &[u8; 32]) -> Digest {
 
 /// A query with its pairs in order of their names; pairs of one name keep theirs, for it may mean
 /// something. Percent-encoding is not undone: two spellings are two requests.
-fn sorted(query: &str) -> String {
+fn sorted(query: &str) -> Cow<'_, str> {
+    if !query.contains('&') {
+        return Cow::Borrowed(query);
+    }
     let mut pairs: Vec<_> = query.split('&').collect();
     pairs.sort_by_key(|pair| pair.split('=').next());
-    pairs.join("&")
+    Cow::Owned(pairs.join("&"))
 }
 
 /// Whether a request says that its body is JSON.

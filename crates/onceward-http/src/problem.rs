@@ -73,8 +73,8 @@ pub enum Problem {
     },
     /// The store is full.
     Full {
-        /// When room is due, if known.
-        retry_after: Option<Millis>,
+        /// When to ask again: when room is due, if that is known.
+        retry_after: Millis,
     },
     /// The request was carried out, and its answer could not be stored.
     ResultNotStored {
@@ -221,9 +221,9 @@ impl Problem {
         match self {
             Self::InProgress { retry_after, .. }
             | Self::Unavailable { retry_after }
+            | Self::Full { retry_after }
             | Self::ResultNotStored { retry_after }
             | Self::ResultUnavailable { retry_after } => Some(*retry_after),
-            Self::Full { retry_after } => *retry_after,
             _ => None,
         }
     }

@@ -106,7 +106,7 @@ problems! {
     FULL: "full" Some(StatusCode::SERVICE_UNAVAILABLE), "No room for new keys",
         "There is no room for new keys now. The request was not carried out.",
         "the store of keys is full, or the service has used up its share; this call ran nothing",
-        "ask again after `Retry-After` if it is there, with the same key and body",
+        "ask again after `Retry-After`, with the same key and body",
         [];
     RESULT_NOT_STORED: "result-not-stored" Some(StatusCode::SERVICE_UNAVAILABLE), "Answer could not be stored",
         "The request was carried out, and its answer could not be stored.",

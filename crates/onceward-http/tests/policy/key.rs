@@ -79,6 +79,60 @@ fn each_form_of_the_header_is_a_key_or_says_what_is_wrong_h1() {
 }
 
 #[test]
+fn parameters_are_read_as_rfc_9651_has_them_h1() {
+    #[rustfmt::skip]
+    let cases = [
+        ("15 digits",                   ";a=123456789012345", true),
+        ("16",                          ";a=1234567890123456", false),
+        ("12 digits and 3",             ";a=-123456789012.345", true),
+        ("13 before the point",         ";a=1234567890123.4", false),
+        ("4 behind it",                 ";a=1.2345", false),
+        ("none behind it",              ";a=1.", false),
+        ("none before it",              ";a=.5", false),
+        ("a sign alone",                ";a=-", false),
+        ("a date",                      ";a=@-1659578233", true),
+        ("a date is whole",             ";a=@1.5", false),
+        ("a date of no digits",         ";a=@", false),
+        ("true",                        ";a=?1", true),
+        ("neither true nor false",      ";a=?2", false),
+        ("bytes",                       ";a=:YWJj:", true),
+        ("no bytes",                    ";a=::", true),
+        ("padding left out",            ";a=:YWI:", true),
+        ("padding in part",             ";a=:YQ=:", true),
+        ("bytes cut short",             ";a=:YWJjZ:", false),
+        ("padding alone",               ";a=:=:", false),
+        ("padding in the middle",       ";a=:YQ=jYQ==:", false),
+        ("no closing colon",            ";a=:YQ==", false),
+        ("another alphabet",            ";a=:YW_j:", false),
+        ("a token",                     ";a=*foo/bar:b!#$%&'+-.^_`|~", true),
+        ("a token with a quote",        ";a=foo\"", false),
+        ("a string",                    ";a=\"b\\\"\\\\\"", true),
+        ("a string with another escape", ";a=\"\\b\"", false),
+        ("a string without an end",     ";a=\"b", false),
+        ("a display string",            ";a=%\"f%c3%bc\"", true),
+        ("upper-case escapes",          ";a=%\"f%C3%BC\"", false),
+        ("half a character",            ";a=%\"f%c3\"", false),
+        ("an escape cut short",         ";a=%\"f%c\"", false),
+        ("a display string's end",      ";a=%\"f", false),
+        ("no quote behind the percent", ";a=%f", false),
+        ("an inner list",               ";a=(1)", false),
+        ("spaces behind the semicolon", ";   a", true),
+        ("a tab behind it",             ";\ta", false),
+        ("a space around the equals",   ";a =1", false),
+        ("a digit in front of a name",  ";1a", false),
+        ("every byte of a name",        ";*a-b_c.d*1", true),
+    ];
+    for (why, parameters, good) in cases {
+        let value = ["\"k\"", parameters].concat();
+        let headers = headers(&[value.as_bytes()]);
+        let got = key_of(&headers);
+        assert_eq!(got.is_ok(), good, "{why}: {got:?}");
+        let sought = Some(b"k".to_vec()).filter(|_| good);
+        assert_eq!(crate::oracle::key(value.as_bytes()), sought, "{why}: the other reader");
+    }
+}
+
+#[test]
 fn a_key_is_copied_only_to_undo_escapes() {
     for (value, borrowed) in [("abc", true), ("\"abc\";a=1", true), (r#""a\"c""#, false)] {
         let headers = headers(&[value.as_bytes()]);

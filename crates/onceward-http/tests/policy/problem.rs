@@ -40,7 +40,7 @@ fn all() -> Vec<Problem> {
         Problem::InDoubt { since: Millis::new(7) },
         Problem::Mismatch,
         Problem::Unavailable { retry_after: SECOND },
-        Problem::Full { retry_after: None },
+        Problem::Full { retry_after: SECOND },
         Problem::ResultNotStored { retry_after: SECOND },
         Problem::ResultNotKept {
             status: status(201),
@@ -143,7 +143,7 @@ fn every_outcome_of_begin_has_its_answer_h3() {
         ("its lease may be long", in_progress(long), 409, "in-progress", Some("5")),
         ("another payload", BeginOutcome::Mismatch, 422, "mismatch", None),
         ("in doubt", BeginOutcome::InDoubt { since: SECOND }, 409, "in-doubt", None),
-        ("full", refused(None), 503, "full", None),
+        ("full, nobody knows how long", refused(None), 503, "full", Some("1")),
         ("full for a while", refused(Some(long)), 503, "full", Some("30")),
         ("expired", BeginOutcome::Expired { since: SECOND }, 409, "expired", None),
     ];
@@ -210,7 +210,7 @@ fn an_answer_leaves_only_while_its_request_owns_the_key_h6() {
         (Fenced, lost),
         (Gone, lost),
         (CompleteOutcome::Mismatch, Err(Problem::Mismatch)),
-        (CompleteOutcome::NeedFingerprint, Err(Problem::Misconfigured)),
+        (CompleteOutcome::NeedFingerprint, lost),
     ] {
         assert_eq!(after_complete(&outcome), want, "{outcome:?}");
     }
