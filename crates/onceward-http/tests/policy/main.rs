@@ -1,5 +1,6 @@
 //! The policy from outside: tables, vectors, properties, and the document it shares them with.
 
+mod audit;
 mod cells;
 mod document;
 mod fuzz;

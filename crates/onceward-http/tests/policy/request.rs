@@ -1,15 +1,11 @@
-//! Heads of requests: methods, scopes, fingerprints, and what the audit sees of them (H1, H2, H8).
+//! Heads of requests: methods, scopes, fingerprints (H1, H2, H8).
 
 use bytes::Bytes;
 use http::{HeaderName, Method, Request, request};
 use onceward_core::{Digest, Fingerprint, ScopedKey};
-use onceward_http::audit::{FINDINGS_MAX, Finding, FindingKind, entropy_bits};
 use onceward_http::{
-    Admission, Ambiguous, Ending, FingerprintPolicy, HttpPolicy, JsonProblem, PointerError,
-    Problem, Scope,
+    Admission, FingerprintPolicy, HttpPolicy, JsonProblem, PointerError, Problem, Scope,
 };
-
-use crate::service::status;
 
 type Header<'a> = (&'a str, &'a str);
 
@@ -235,78 +231,4 @@ fn fields_are_named_by_json_pointers() {
     let got = FingerprintPolicy::json_fields(many.clone()).map(|_| ());
     assert_eq!(got, Err(PointerError::Count { got: 65 }));
     assert!(FingerprintPolicy::json_fields(many[..64].to_vec()).is_ok());
-}
-
-#[test]
-fn the_audit_counts_who_sends_no_key_a_weak_one_or_one_twice() {
-    let policy = HttpPolicy::new(Scope::global()).with_ambiguous(Ambiguous::Release);
-    let uuid = "0190c0de-7f3a-7bb2-9d0b-6a3c5f0a9d11";
-    for (method, headers) in [
-        ("POST", &[][..]),
-        ("POST", &[]),
-        ("PUT", &[]),
-        ("GET", &[]),
-        ("PATCH", &[("idempotency-key", "a,b")]),
-        ("POST", &[("idempotency-key", "order-17")]),
-        ("POST", &[("idempotency-key", uuid)]),
-    ] {
-        let _ = policy.admit(&head(method, "/", headers));
-    }
-    let key = ScopedKey::new(b"", uuid.as_bytes()).unwrap();
-    let _ = policy.answer(key, onceward_core::BeginOutcome::Mismatch);
-    let _ = policy.disposition(&Ending::Panicked);
-    let _ = policy.disposition(&Ending::Response { status: status(429), no_side_effect: false });
-    let counts = policy.clone().audit().counts();
-    assert_eq!((counts.keys, counts.missing_required, counts.missing_optional), (2, 2, 1));
-    assert_eq!((counts.malformed, counts.low_entropy, counts.other_payload), (1, 1, 1));
-    assert_eq!(counts.released, 1, "what was refused is no ambiguity");
-
-    let hash = |key: &[u8]| {
-        let key = ScopedKey::new(b"", key).unwrap();
-        Some(onceward_keys::ShortHash(key).to_string())
-    };
-    let found = |kind, method, key_hash, times| Finding { kind, method, key_hash, times };
-    let want = [
-        found(FindingKind::MissingRequired, Some(Method::POST), None, 2),
-        found(FindingKind::MissingOptional, Some(Method::PUT), None, 1),
-        found(FindingKind::Malformed, Some(Method::PATCH), None, 1),
-        found(FindingKind::LowEntropy, Some(Method::POST), hash(b"order-17"), 1),
-        found(FindingKind::OtherPayload, None, hash(uuid.as_bytes()), 1),
-    ];
-    assert_eq!(policy.audit().recent(), want);
-    let shown = format!("{policy:?} {:?}", policy.audit().recent());
-    assert!(!shown.contains("order-17") && !shown.contains(uuid), "S16: {shown}");
-}
-
-#[test]
-fn the_audits_memory_is_bounded() {
-    let policy = HttpPolicy::new(Scope::global());
-    for number in 0..10_000 {
-        let key = format!("k{number}");
-        let _ = policy.admit(&head("POST", "/", &[("idempotency-key", &key)]));
-    }
-    assert_eq!(policy.audit().recent().len(), FINDINGS_MAX);
-    assert_eq!(policy.audit().counts().low_entropy, 10_000);
-    let last = onceward_keys::ShortHash(ScopedKey::new(b"", b"k9999").unwrap()).to_string();
-    assert_eq!(policy.audit().recent().last().unwrap().key_hash.as_ref(), Some(&last));
-}
-
-#[test]
-fn a_key_looks_random_or_does_not() {
-    for (key, good) in [
-        ("0190c0de-7f3a-7bb2-9d0b-6a3c5f0a9d11", true),
-        ("c9bf9e57-1685-4c89-bafb-ff5af830be8a", true),
-        ("01ARZ3NDEKTSV4RRFFQ69G5FAV", true),
-        ("1d7b9dc0959e7f6e80f45decc570db83f724f2825fd6577eceba5c44196ebc30", true),
-        ("1", false),
-        ("order-17", false),
-        ("2026-11-24", false),
-        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
-        ("00000000-0000-0000-0000-000000000001", false),
-        ("123456789012345", false),
-    ] {
-        let bits = entropy_bits(key.as_bytes());
-        assert_eq!(bits >= onceward_http::audit::ENTROPY_BITS_MIN, good, "{key}: {bits} bits");
-    }
-    assert_eq!(entropy_bits(b""), 0);
 }
