@@ -191,8 +191,9 @@ impl Oracle {
                     }
                 }
             }
-            // Sent to a process that was dead: it never happened.
-            if call.told.is_some() || call.began < death {
+            // Sent to a process that was dead: it never happened. At the very instant of its death it
+            // may have.
+            if call.told.is_some() || call.began <= death {
                 by_key.entry(call.key).or_default().push(call);
             }
         }
