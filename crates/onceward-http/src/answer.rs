@@ -14,7 +14,7 @@ use crate::response;
 
 /// What a begin asks for.
 #[derive(Debug)]
-#[must_use = "only Run may run the handler"]
+#[must_use = "only Run and RunUnguarded may run the handler"]
 pub enum Step {
     /// This request owns the key: run the handler.
     Run(Acquired<Bytes>),

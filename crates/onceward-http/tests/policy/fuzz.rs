@@ -1,12 +1,15 @@
-//! Heads of requests with whatever a hostile caller may write into them: no panic, no 5xx, and no
-//! key, scope or fingerprint but the one that stands there.
+//! Heads with whatever a hostile caller, or a careless service, may write into them: no panic, no
+//! 5xx, no key or scope but the one that stands there, no header in a replay that is not allowed.
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, request};
-use onceward_core::Fingerprint;
-use onceward_http::{Admission, FingerprintPolicy, HttpPolicy, Scope};
+use http::{HeaderMap, Method, Request, StatusCode, request};
+use onceward_core::{Fingerprint, Millis, Replay};
+use onceward_http::{
+    Admission, FingerprintPolicy, HeaderPolicy, HttpPolicy, ProblemTypes, Scope, replay,
+};
 use onceward_testkit::{SplitMix64, seeds};
 
 use crate::oracle;
@@ -163,5 +166,97 @@ fn hostile_heads_get_what_the_rules_say_and_never_a_5xx_h1_h2_h3() {
         for kind in ["bypassed", "guarded", "400", "401"] {
             assert!(tally[kind] > CASES / 50, "hardly any case is {kind}: {tally:?}");
         }
+    }
+}
+
+/// Names that a handler, its framework or a proxy may send, some allowed and some not.
+const SENT: &[&str] = &[
+    "content-type",
+    "content-encoding",
+    "location",
+    "etag",
+    "link",
+    "cache-control",
+    "x-order",
+    "x-other",
+    "connection",
+    "keep-alive",
+    "set-cookie",
+    "transfer-encoding",
+    "content-length",
+    "date",
+    "server",
+    "idempotency-replayed",
+];
+
+/// H4 in its own words: what of these headers a replay has.
+fn kept(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    let connection: Vec<_> = headers
+        .get_all("connection")
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(|option| option.trim_ascii().to_ascii_lowercase())
+        .collect();
+    let allowed = [
+        "content-type",
+        "content-encoding",
+        "location",
+        "etag",
+        "link",
+        "cache-control",
+        "x-order",
+    ];
+    let pairs = headers.iter().filter(|(name, _)| {
+        allowed.contains(&name.as_str()) && !connection.contains(&name.as_str().into())
+    });
+    pairs.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+#[test]
+fn hostile_answers_keep_what_is_allowed_and_nothing_else_h4() {
+    let headers =
+        HeaderPolicy::new().with(HeaderName::from_static("x-order")).expect("allowed to be kept");
+    let cases = 20_000;
+    for seed in seeds(1) {
+        println!("seed {seed}, {cases} cases");
+        let mut random = SplitMix64::new(seed);
+        let mut with_connection = 0;
+        for case in 0..cases {
+            let mut sent = HeaderMap::new();
+            for _ in 0..random.within(0..12) {
+                let name = HeaderName::from_static(random.pick(SENT).unwrap());
+                let value = match name.as_str() {
+                    "connection" => {
+                        let options: Vec<_> = (0..random.within(0..3))
+                            .map(|_| random.pick(&["close", " X-Order", "LINK ", "etag", "lin"]))
+                            .map(|option| *option.unwrap())
+                            .collect();
+                        options.join(",").into_bytes()
+                    }
+                    _ => value(&mut random),
+                };
+                if let Ok(value) = HeaderValue::from_bytes(&value) {
+                    sent.append(name, value);
+                }
+            }
+            let place = format!("ONCEWARD_SEED={seed}, case {case}: {sent:?}");
+            let body = bytes(&mut random, b"ab\0\xff", 20);
+            let head = headers.keep(StatusCode::CREATED, &sent);
+            let result = head.result(Some(&body)).map(Bytes::copy_from_slice);
+            let (age, retention_left) = (Millis::ZERO, Millis::ZERO);
+            let stored = Replay { result, age, attempt_number: 1, retention_left };
+            let answer = replay(&stored, &ProblemTypes::default()).expect(&place);
+            let mut want = kept(&sent);
+            with_connection += u32::from(sent.contains_key("connection") && !want.is_empty());
+            want.push(("content-length".into(), body.len().to_string().into_bytes()));
+            want.push(("idempotency-replayed".into(), b"true".to_vec()));
+            let pairs = answer.headers().iter();
+            let got: Vec<_> = pairs
+                .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+                .collect();
+            assert_eq!(got, want, "{place}");
+            assert_eq!(answer.body(), &body, "{place}");
+        }
+        assert!(with_connection > cases / 10, "hardly any names a header: {with_connection}");
     }
 }
