@@ -181,7 +181,8 @@ pub(crate) async fn give_up<B: Backend<Bytes = Bytes>>(
                 return;
             }
             Err(error) if !error.is_retryable() || until <= Instant::now() => {
-                tracing::warn!(%error, "could not give the identity up: its lease decides");
+                let key = claim.key_hash();
+                tracing::warn!(%key, %error, "could not give the identity up: its lease decides");
                 return;
             }
             Err(_) => sleep(pauses.next()).await,

@@ -8,6 +8,7 @@ use onceward_core::{
     Complete, CompleteOutcome, Digest, Millis, Renew, RenewOutcome, ResultRef, SaveCheckpoint,
     ScopedKeyBuf,
 };
+use onceward_keys::ShortHash;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -45,6 +46,11 @@ impl<B: Backend<Bytes = Bytes>> Claim<B> {
     /// No code under this lock can panic half-way.
     fn ownership(&self) -> MutexGuard<'_, Ownership> {
         self.ownership.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the key appears in a log (S16).
+    pub(crate) fn key_hash(&self) -> ShortHash<'_> {
+        ShortHash(self.key.as_ref())
     }
 
     pub(crate) fn lease_until(&self) -> Instant {

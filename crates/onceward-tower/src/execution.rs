@@ -12,6 +12,7 @@ use http_body::Body;
 use onceward_core::{Backend, Certainty, ResultRef};
 use onceward_http::{Disposition, Ending, Outcome, Problem};
 use tower_service::Service;
+use tracing::Span;
 
 use crate::body::{Chunks, Collect, Collected, RequestBody, ResponseBody, Whole};
 use crate::claim::Claim;
@@ -62,6 +63,7 @@ where
         S: Service<Request<RequestBody<ReqB>>, Response = Response<ResB>>,
         ResB: Body<Data = Bytes>,
     {
+        Span::current().record("attempt_number", self.claim.acquired.attempt_number);
         request.extensions_mut().insert(Context::new(Arc::clone(&self.claim)));
         let handling = async move { service.call(request).await };
         match self.keeping(handling).await {
@@ -162,7 +164,8 @@ where
     async fn complete(&mut self, result: ResultRef<'_>) -> Result<(), Problem> {
         if !self.bind().await {
             // Without its digest a request cannot be completed (S9), nor is it undone.
-            tracing::warn!("the request's body broke off or is held: its result cannot be stored");
+            let key = self.claim.key_hash();
+            tracing::warn!(%key, "the body broke off or is held: the result cannot be stored");
             self.give_up(Certainty::InDoubt).await?;
             return Err(Problem::LostOwnership);
         }
@@ -173,12 +176,13 @@ where
                 Ok(())
             }
             Err(NotStored::Lost(why)) => {
-                tracing::warn!(%why, "the handler ran but lost ownership");
+                tracing::warn!(key = %self.claim.key_hash(), %why, "the handler ran but lost ownership");
                 self.shared.counters.lost_ownership();
                 Err(if why == Lost::Mismatch { Problem::Mismatch } else { Problem::LostOwnership })
             }
             Err(NotStored::Unanswered(error)) => {
-                tracing::warn!(%error, "the handler ran but its result is not stored");
+                let key = self.claim.key_hash();
+                tracing::warn!(%key, %error, "the handler ran but its result is not stored");
                 self.shared.counters.not_stored();
                 Err(self.shared.not_stored())
             }

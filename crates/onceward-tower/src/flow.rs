@@ -20,8 +20,10 @@ use http::{Request, Response, request};
 use http_body::Body;
 use onceward_core::{Backend, BeginOutcome, Certainty, Fingerprint, ScopedKeyBuf};
 use onceward_http::{Outcome, Problem, Step};
+use onceward_keys::ShortHash;
 use tokio::sync::oneshot;
 use tower_service::Service;
+use tracing::{Instrument as _, Span};
 
 use crate::attempt::{Begun, acquire, surely_not_done};
 use crate::body::{RequestBody, ResponseBody, Rest, Streamed, Whole};
@@ -61,7 +63,44 @@ pub(crate) struct Late<ReqB> {
     pub(crate) unread: oneshot::Receiver<Rest<ReqB>>,
 }
 
-pub(crate) async fn run<S, B, ReqB, ResB>(exchange: Exchange<S, B, ReqB>) -> Answer<ResB, S::Error>
+/// The whole flow, in a span of its own: the key as a short hash (S16), how it ended, and the number
+/// of the attempt if the handler ran.
+pub(crate) fn run<S, B, ReqB, ResB>(
+    exchange: Exchange<S, B, ReqB>,
+) -> impl Future<Output = Answer<ResB, S::Error>>
+where
+    S: Service<Request<RequestBody<ReqB>>, Response = Response<ResB>>,
+    B: Backend<Bytes = Bytes> + Clone + 'static,
+    ReqB: Body<Data = Bytes>,
+    ResB: Body<Data = Bytes>,
+{
+    let span = tracing::debug_span!(
+        "guarded_request",
+        key = %ShortHash(exchange.key.as_ref()),
+        outcome = tracing::field::Empty,
+        attempt_number = tracing::field::Empty,
+    );
+    let flow = async move {
+        let answer = answer(exchange).await;
+        Span::current().record("outcome", name(&answer));
+        answer
+    };
+    flow.instrument(span)
+}
+
+fn name<ResB: Body, E>(answer: &Answer<ResB, E>) -> &'static str {
+    match answer {
+        Ok(response) => match response.extensions().get() {
+            Some(Outcome::Rejected(problem)) => problem,
+            Some(outcome) => outcome.name(),
+            None => "",
+        },
+        Err(Failure::Error(_)) => "error",
+        Err(Failure::Panic(_)) => "panic",
+    }
+}
+
+async fn answer<S, B, ReqB, ResB>(exchange: Exchange<S, B, ReqB>) -> Answer<ResB, S::Error>
 where
     S: Service<Request<RequestBody<ReqB>>, Response = Response<ResB>>,
     B: Backend<Bytes = Bytes> + Clone + 'static,
@@ -86,7 +125,7 @@ where
         }
         Begun::Answered(outcome) => shared.answer(&key, outcome),
         Begun::Unanswered(error) => {
-            tracing::warn!(%error, "the store gave no answer to a begin");
+            tracing::warn!(key = %ShortHash(key.as_ref()), %error, "a begin got no answer");
             shared.policy.answer_error(&error)
         }
     };

@@ -48,7 +48,8 @@ async fn renew<B: Backend<Bytes = Bytes>>(claim: &Claim<B>) {
             match claim.renew().await {
                 Ok(RenewOutcome::Renewed { .. }) => break,
                 Ok(lost) => {
-                    tracing::warn!(outcome = lost.name(), "ownership is lost");
+                    let key = claim.key_hash();
+                    tracing::warn!(%key, outcome = lost.name(), "ownership is lost");
                     return;
                 }
                 Err(error) => {
@@ -65,7 +66,7 @@ async fn watch_lease<B: Backend<Bytes = Bytes>>(claim: &Claim<B>) {
     loop {
         sleep_until(claim.lease_until()).await;
         if claim.lease_until() <= Instant::now() {
-            tracing::warn!("the lease ended and could not be renewed");
+            tracing::warn!(key = %claim.key_hash(), "the lease ended and could not be renewed");
             claim.lose(Lost::LeaseEnded);
             return;
         }

@@ -80,7 +80,10 @@ pub(crate) async fn abandon<B: Backend<Bytes = Bytes> + 'static>(
             let (claim, until) = (Arc::clone(claim), claim.lease_until());
             shared.spawn_background(async move { give_up(&claim, certainty, until).await });
         }
-        Err(error) => tracing::warn!(%error, "could not give the identity up: its lease decides"),
+        Err(error) => {
+            let key = claim.key_hash();
+            tracing::warn!(%key, %error, "could not give the identity up: its lease decides");
+        }
     }
     Ok(())
 }

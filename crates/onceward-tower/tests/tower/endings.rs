@@ -1,12 +1,17 @@
 //! Handlers that end otherwise than with an answer (H5), and whom nobody waits for (H6).
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Body;
 use futures_util::FutureExt as _;
-use http::Method;
+use http::{Method, Response};
 use onceward_client::Client;
-use onceward_tower::{IdempotencyLayer, Outcome};
+use onceward_tower::{Ambiguous, IdempotencyLayer, Outcome};
 use tokio::sync::Semaphore;
+use tower::timeout::Timeout;
+use tower::timeout::error::Elapsed;
+use tower::{BoxError, Layer as _, ServiceExt as _};
 
 use crate::call::{Handling, Runs, answer, call, counting, guard, handler, post, send};
 
@@ -102,13 +107,31 @@ async fn a_caller_that_waits_gets_the_first_answer_s10() {
 async fn who_hangs_up_before_the_body_has_ended_begins_nothing_h6() {
     let runs = Runs::default();
     let service = guard(&mem(), counting(&runs));
-    let never = axum::body::Body::from_stream(futures_util::stream::pending::<
-        Result<bytes::Bytes, std::io::Error>,
-    >());
+    let never =
+        Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
     let mut cut = Box::pin(call(&service, post("k", never)));
     assert!(cut.as_mut().now_or_never().is_none());
     drop(cut);
     let next = send(&service, post("k", "1")).await;
     assert_eq!((next.shown(), next.outcome), ((201, "order 1".to_owned()), Some(Outcome::Fresh)));
     assert_eq!(runs.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_of_the_work_is_an_error_like_any_other_h5() {
+    for (ambiguous, want) in [
+        (Ambiguous::Keep, (500, "handler-failed".to_owned())),
+        (Ambiguous::InDoubt, (409, "in-doubt".to_owned())),
+    ] {
+        let layer = mem().with_policy(|policy| policy.with_ambiguous(ambiguous));
+        let work = tower::service_fn(|_: Handling| async {
+            std::future::pending::<Result<Response<Body>, BoxError>>().await
+        });
+        let limited = Timeout::new(work, Duration::from_secs(5));
+        let service = layer.layer(limited);
+        let failed = service.clone().oneshot(post("k", "1")).await.expect_err("no answer");
+        assert!(failed.is::<Elapsed>(), "{failed}");
+        let retry = crate::call::read(service.oneshot(post("k", "1")).await.unwrap()).await;
+        assert_eq!(retry.shown(), want, "{ambiguous:?}");
+    }
 }

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 use crate::call::{Runs, read};
+use crate::stores::on_each;
 
 const CLIENTS: usize = 1_000;
 /// Few enough for the open files of a process, twice: both ends are here.
@@ -44,7 +45,12 @@ impl Drop for AtEnd {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_hang_ups_lose_nothing_and_leave_nothing() {
-    let client = Client::open("mem://orders").expect("a store");
+    on_each(async |store, client| hang_up(store, client).await).await;
+}
+
+async fn hang_up(store: &str, client: Client) {
+    // Makes the client's connection, which stays.
+    client.store_stats().await.expect("the store answers");
     let layer = IdempotencyLayer::new(client.clone()).global();
     let (runs, go) = (Runs::default(), Arc::new(Semaphore::new(0)));
     let entered = Arc::new(Semaphore::new(0));
@@ -110,13 +116,13 @@ async fn a_thousand_hang_ups_lose_nothing_and_leave_nothing() {
             let request = crate::call::post(&key, "1 x A-17");
             let reply = read(retry.clone().oneshot(request).await.unwrap()).await;
             let want = if number % 4 == 0 { Outcome::Fresh } else { Outcome::Replayed };
-            assert_eq!(reply.outcome, Some(want), "{key}: {:?}", reply.shown());
+            assert_eq!(reply.outcome, Some(want), "{store}, {key}: {:?}", reply.shown());
             let key = Key::new(&key).unwrap().in_scope("").unwrap();
             let held = client.get(&key, &onceward_core::Get::default()).await.unwrap();
             assert!(matches!(held, GetOutcome::Completed(_)), "{key:?}: {}", held.name());
         }
     }
-    assert_eq!(runs.count(), CLIENTS, "each intent was carried out once");
+    assert_eq!(runs.count(), CLIENTS, "{store}: each intent was carried out once");
 
     server.abort();
     let _ = server.await;
@@ -126,8 +132,10 @@ async fn a_thousand_hang_ups_lose_nothing_and_leave_nothing() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("no task is left");
+    tokio::time::timeout(Duration::from_secs(20), gone)
+        .await
+        .unwrap_or_else(|_| panic!("{store}: a task is left"));
     let stats = layer.stats();
-    assert_eq!(stats.completed, CLIENTS as u64);
-    assert_eq!(stats.hung_up, carried_out as u64, "{stats:?}");
+    assert_eq!(stats.completed, CLIENTS as u64, "{store}");
+    assert_eq!(stats.hung_up, carried_out as u64, "{store}: {stats:?}");
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use onceward_client::testing::{Call, Operation, Outage, TestStore};
 use onceward_client::{Key, attempt_id};
-use onceward_core::{Millis, Policy};
-use onceward_tower::{Context, IdempotencyLayer, Lost, Outcome};
+use onceward_core::{
+    BeginOutcome, Complete, Forget, Get, GetOutcome, Millis, Policy, Resolve, ResultRef, Verdict,
+};
+use onceward_tower::{Ambiguous, Context, IdempotencyLayer, Lost, Outcome};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -153,4 +155,98 @@ async fn who_owns_out_of_a_wait_renews_before_the_start_s10() {
     let reply = send(&guard(&layer, work), post("k", "1")).await;
     assert_eq!(reply.shown(), (201, "[Begin, Begin, Renew]".to_owned()));
     assert_eq!(asked.elapsed(), LEASE, "it ends at its own instant");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_complete_that_comes_too_late_is_in_doubt_for_its_caller_h6() {
+    for (way, retry) in [
+        ("taken over", (201, "the newcomer's".to_owned())),
+        ("completed by a resolver", (200, "resolved".to_owned())),
+        ("resolved as never done", (201, "run 2".to_owned())),
+        ("forgotten", (201, "run 2".to_owned())),
+    ] {
+        let store = TestStore::new();
+        let works = works(&store, Policy::Takeover);
+        let first = tokio::spawn(call(&works.service, post("k", "1")));
+        works.until_runs(1).await;
+        // No renewal is heard of: the handler's process learns of its loss by the complete alone.
+        store.fail_until_healed(Operation::Renew, Outage::Unavailable);
+        store.clock().advance(LEASE).await;
+
+        let client = store.client("orders");
+        let key = Key::new("k").unwrap().in_scope("").unwrap();
+        let GetOutcome::Reserved { fence: Some(fence), doubt_number, .. } =
+            client.get(&key, &Get::default()).await.unwrap()
+        else {
+            panic!("{way}: its lease has ended under policy takeover");
+        };
+        let (parts, _) = post("k", "").into_parts();
+        let fingerprint = works.layer.policy().fingerprint().of(&parts, b"1").unwrap();
+        let answered = match way {
+            "taken over" => {
+                let begin = works.layer.policy().begin(fingerprint, attempt_id());
+                let BeginOutcome::Acquired(newcomer) = client.begin(&key, &begin).await.unwrap()
+                else {
+                    panic!("{way}: the lease has ended");
+                };
+                let result = ResultRef::of(201, b"the newcomer's");
+                let complete = Complete { token: newcomer.token, result, fingerprint: None };
+                client.complete(&key, &complete).await.unwrap().name()
+            }
+            "forgotten" => client.forget(&key, &Forget { fence }).await.unwrap().name(),
+            _ => {
+                let result = ResultRef::of(200, b"resolved");
+                let verdict = match way {
+                    "resolved as never done" => Verdict::NeverDone,
+                    _ => Verdict::Completed { result, fingerprint: None },
+                };
+                let resolve = Resolve { fence, doubt_number, verdict };
+                client.resolve(&key, &resolve).await.unwrap().name()
+            }
+        };
+        assert!(matches!(answered, "completed" | "forgotten" | "resolved"), "{way}: {answered}");
+
+        works.go.add_permits(2);
+        let first = read(first.await.unwrap().unwrap()).await;
+        assert_eq!(first.shown(), (409, "in-doubt".to_owned()), "{way}: never the handler's bytes");
+        assert_eq!(works.layer.stats().lost_ownership, 1, "{way}");
+        store.heal();
+        assert_eq!(send(&works.service, post("k", "1")).await.shown(), retry, "{way}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_a_handler_that_was_overtaken_is_in_doubt() {
+    let store = TestStore::new();
+    let client = store.client_with("orders", |options| options.retries_max(0));
+    let layer = IdempotencyLayer::new(client).global().with_policy(|policy| {
+        policy.with_ambiguous(Ambiguous::InDoubt).with_begin_policy(Policy::Takeover)
+    });
+    let (runs, go) = (Runs::default(), Arc::new(Semaphore::new(0)));
+    let service = {
+        let (runs, go) = (runs.clone(), Arc::clone(&go));
+        guard(
+            &layer,
+            handler(move |_: Handling| {
+                let (run, go) = (runs.add(), Arc::clone(&go));
+                async move {
+                    if run == 1 {
+                        go.acquire().await.expect("never closed").forget();
+                    }
+                    Ok(answer(if run == 1 { 500 } else { 201 }, format!("run {run}")))
+                }
+            }),
+        )
+    };
+    let first = tokio::spawn(call(&service, post("k", "1")));
+    while runs.count() < 1 {
+        tokio::task::yield_now().await;
+    }
+    store.fail_until_healed(Operation::Renew, Outage::Unavailable);
+    store.clock().advance(LEASE).await;
+    assert_eq!(send(&service, post("k", "1")).await.shown().1, "run 2");
+    go.add_permits(1);
+    let first = read(first.await.unwrap().unwrap()).await;
+    assert_eq!(first.shown(), (409, "in-doubt".to_owned()), "a 500 would say less than is known");
+    assert_eq!(send(&service, post("k", "1")).await.shown().1, "run 2", "S5");
 }

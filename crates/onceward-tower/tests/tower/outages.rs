@@ -65,6 +65,21 @@ async fn failing_open_is_chosen_and_counted_h3() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_ran_without_a_guard_says_nothing_of_a_grant_unheard() {
+    let store = TestStore::new();
+    let runs = Runs::default();
+    let layer = layer(&store)
+        .with_begin_patience(Duration::ZERO)
+        .with_policy(|policy| policy.failing_open());
+    let service = guard(&layer, counting(&runs));
+    store.fail(Operation::Begin, Outage::ReplyLost);
+    assert_eq!(send(&service, post("k", "1")).await.outcome, Some(Outcome::Bypassed));
+    store.clock().advance(Duration::from_secs(3)).await;
+    assert_eq!(store.calls().count(Operation::Abandon), 0, "it is not true that nothing was done");
+    assert_eq!(send(&service, post("k", "1")).await.shown().1, "in-progress");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_store_is_503_with_its_own_time_h3() {
     let store = TestStore::new();
     let runs = Runs::default();
@@ -112,7 +127,17 @@ async fn a_result_that_cannot_be_stored_is_503_once_the_lease_ends_h6() {
     let store = TestStore::new();
     let runs = Runs::default();
     let layer = layer(&store).with_policy(|policy| policy.with_lease(Millis::from_secs(10)));
-    let service = guard(&layer, counting(&runs));
+    let work = {
+        let runs = runs.clone();
+        handler(move |_| {
+            runs.add();
+            async {
+                tokio::task::yield_now().await; // It waits, so its lease is kept; until it has ended.
+                Ok(answer(201, ""))
+            }
+        })
+    };
+    let service = guard(&layer, work);
     store.fail_until_healed(Operation::Complete, Outage::Unavailable);
     let asked = Instant::now();
     let reply = send(&service, post("k", "1")).await;
