@@ -33,6 +33,7 @@ fn it_counts_who_sends_no_key_a_weak_one_or_one_twice() {
     for (method, key) in [
         ("POST", None),
         ("POST", None),
+        ("PATCH", None),
         ("PUT", None),
         ("GET", None),
         ("PATCH", Some("a,b")),
@@ -46,13 +47,14 @@ fn it_counts_who_sends_no_key_a_weak_one_or_one_twice() {
     let _ = policy.disposition(&Ending::Panicked);
     let _ = policy.disposition(&Ending::Response { status: status(429), no_side_effect: false });
     let counts = policy.clone().audit().counts();
-    assert_eq!((counts.keys, counts.missing_required, counts.missing_optional), (2, 2, 1));
+    assert_eq!((counts.keys, counts.missing_required, counts.missing_optional), (2, 3, 1));
     assert_eq!((counts.malformed, counts.low_entropy, counts.other_payload), (1, 1, 1));
     assert_eq!(counts.released, 1, "what was refused is no ambiguity");
 
     let found = |kind, method, key_hash, times| Finding { kind, method, key_hash, times };
     let want = [
         found(FindingKind::MissingRequired, Some(Method::POST), None, 2),
+        found(FindingKind::MissingRequired, Some(Method::PATCH), None, 1),
         found(FindingKind::MissingOptional, Some(Method::PUT), None, 1),
         found(FindingKind::Malformed, Some(Method::PATCH), None, 1),
         found(FindingKind::LowEntropy, Some(Method::POST), Some(hash("order-17")), 1),

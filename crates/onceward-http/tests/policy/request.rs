@@ -143,6 +143,12 @@ fn what_counts_makes_another_request_and_nothing_else_does_h2() {
         let other = fingerprint(policy, &other, other_body);
         assert_eq!(one == other, same, "{why}");
     }
+    let names = ["x-b", "api-version", "x-a", "x-b"].map(HeaderName::from_static);
+    let chosen =
+        names.iter().cloned().fold(FingerprintPolicy::raw(), FingerprintPolicy::with_header);
+    let reversed =
+        names.into_iter().rev().fold(FingerprintPolicy::raw(), FingerprintPolicy::with_header);
+    assert_eq!(chosen, reversed, "the order of choosing is no matter, nor is choosing twice");
     let whole = fingerprint(&json, &first(), order);
     assert_ne!(whole, fingerprint(&fields, &first(), order), "forms do not agree");
     assert_ne!(whole, fingerprint(&raw, &first(), order), "forms do not agree");
