@@ -200,6 +200,8 @@ impl<B> Shared<B> {
                 drop(permit);
             };
             tokio::spawn(running.in_current_span());
+        } else {
+            tracing::debug!("too many keys are being given back: this one's lease decides");
         }
     }
 }

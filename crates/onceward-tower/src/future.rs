@@ -20,6 +20,7 @@ use tracing::Instrument as _;
 use crate::body::{Collect, Collected, RequestBody, ResponseBody, Rest};
 use crate::flow::{self, Answer, Exchange, Failure, Payload, rejected, with_outcome};
 use crate::layer::Shared;
+use crate::mark::NoSideEffect;
 
 pin_project! {
     /// The response of [`Idempotency`](crate::Idempotency).
@@ -71,7 +72,9 @@ where
     }
 
     pub(crate) fn rejected(shared: &Shared<B>, problem: Problem) -> Self {
-        Self { phase: Phase::Rejected { response: Some(rejected(shared, problem)) } }
+        let mut response = rejected(shared, problem);
+        response.extensions_mut().insert(NoSideEffect); // For a layer outside: nothing has run.
+        Self { phase: Phase::Rejected { response: Some(response) } }
     }
 
     pub(crate) fn guarded(

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use onceward_core::Backend;
-use onceward_http::Admission;
+use onceward_http::{Admission, Problem};
 use tower_service::Service;
 
 use crate::body::{RequestBody, ResponseBody};
+use crate::context;
 use crate::future::ResponseFuture;
 use crate::layer::Shared;
 
@@ -73,6 +74,11 @@ where
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let (parts, body) = request.into_parts();
+        if parts.extensions.get::<context::Context>().is_some() {
+            // The outer one holds the key: the inner one would wait for it in vain.
+            tracing::error!("two layers guard one request: take one of them away");
+            return ResponseFuture::rejected(&self.shared, Problem::Misconfigured);
+        }
         match self.shared.policy.admit(&parts) {
             Admission::Bypass => {
                 let request = Request::from_parts(parts, RequestBody::untouched(body));

@@ -16,21 +16,36 @@ pub(crate) struct Whole {
     pub(crate) trailers: Option<HeaderMap>,
 }
 
-/// The part of a body that has been read, as it came.
+/// Smaller chunks are copied together: a caller who sends a megabyte byte by byte must not take
+/// up tens of them here.
+const CHUNK_BYTES_MIN: usize = 4 * 1024;
+
+/// The part of a body that has been read, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
+    /// The first as it came, and large ones.
     chunks: VecDeque<Bytes>,
+    /// Small ones behind those.
+    tail: BytesMut,
     size: usize,
 }
 
 impl Chunks {
     fn push(&mut self, chunk: Bytes) {
         self.size += chunk.len();
+        if chunk.len() < CHUNK_BYTES_MIN && !self.chunks.is_empty() {
+            self.tail.extend_from_slice(&chunk);
+            return;
+        }
+        if !self.tail.is_empty() {
+            self.chunks.push_back(self.tail.split().freeze());
+        }
         self.chunks.push_back(chunk);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        let chunk = self.chunks.pop_front()?;
+        let tail = |tail: &mut BytesMut| (!tail.is_empty()).then(|| tail.split().freeze());
+        let chunk = self.chunks.pop_front().or_else(|| tail(&mut self.tail))?;
         self.size -= chunk.len();
         Some(chunk)
     }
@@ -41,15 +56,14 @@ impl Chunks {
 
     /// Copies unless there is one chunk at most.
     fn join(mut self) -> Bytes {
-        match self.chunks.len() {
-            0 => Bytes::new(),
-            1 => self.pop().unwrap_or_default(),
-            _ => {
-                let mut all = BytesMut::with_capacity(self.size);
-                self.chunks.iter().for_each(|chunk| all.extend_from_slice(chunk));
-                all.freeze()
-            }
+        if self.chunks.len() <= 1 && self.tail.is_empty() {
+            return self.pop().unwrap_or_default();
         }
+        let mut all = BytesMut::with_capacity(self.size);
+        while let Some(chunk) = self.pop() {
+            all.extend_from_slice(&chunk);
+        }
+        all.freeze()
     }
 }
 
@@ -171,6 +185,27 @@ mod tests {
             let got = shown(Collect::new(stream(chunks), max).await);
             assert_eq!(got, (want, Bytes::from(read)), "{chunks:?} up to {max}");
         }
+    }
+
+    #[test]
+    fn small_chunks_are_copied_together_in_order() {
+        let mut chunks = Chunks::default();
+        let mut sent = Vec::new();
+        for round in 0..10 {
+            for byte in 0..100 {
+                chunks.push(Bytes::copy_from_slice(&[byte]));
+                sent.push(byte);
+            }
+            chunks.push(Bytes::from(vec![round; CHUNK_BYTES_MIN]));
+            sent.extend([round; CHUNK_BYTES_MIN]);
+        }
+        chunks.push(Bytes::from_static(b"end"));
+        sent.extend(b"end");
+        assert_eq!(chunks.size(), sent.len());
+        assert!(chunks.chunks.len() <= 21, "{}", chunks.chunks.len());
+        let first = chunks.pop().unwrap();
+        assert_eq!((&first[..], chunks.size()), (&sent[..1], sent.len() - 1));
+        assert_eq!(chunks.join(), &sent[1..]);
     }
 
     #[tokio::test]

@@ -88,3 +88,14 @@ async fn the_context_is_there_where_the_layer_is_h9() {
     assert_eq!(ask(&api, "POST", "/lenient", Some("k"), "").await.shown().1, "true");
     assert_eq!(ask(&api, "PUT", "/lenient", None, "").await.shown().1, "false");
 }
+
+#[tokio::test]
+async fn a_request_is_guarded_once() {
+    let layer = IdempotencyLayer::new(Client::open("mem://orders").expect("a store")).global();
+    let twice = Router::new().route("/lenient", post(lenient)).layer(layer.clone()).layer(layer);
+    for _ in 0..2 {
+        let refused = ask(&twice, "POST", "/lenient", Some("k"), "").await;
+        assert_eq!(refused.shown(), (500, "misconfigured".to_owned()));
+        assert_eq!(refused.outcome, Some(Outcome::Fresh), "the outer one keeps no such answer");
+    }
+}
