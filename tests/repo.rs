@@ -53,6 +53,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "onceward-journal",
             "onceward-server",
             "onceward-client",
+            "onceward-http",
+            "onceward-tower",
             "onceward-bench",
         ],
     ),

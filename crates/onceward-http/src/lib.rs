@@ -30,7 +30,7 @@ pub use fingerprint::{
     FingerprintForm, FingerprintPolicy, JsonFields, PointerError, StreamedFingerprint,
 };
 pub use key::{IDEMPOTENCY_KEY, KeyHeaderError, key_of};
-pub use outcome::Outcome;
+pub use outcome::{Outcome, StoredAnswer};
 pub use policy::{
     Admission, HttpPolicy, REQUEST_BODY_BYTES_MAX, RESULT_BODY_BYTES_MAX, RETRY_AFTER_MAX,
     UNAVAILABLE_RETRY_AFTER,

@@ -7,6 +7,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use onceward_core::{Body, Metadata, MetadataBuf, NotKept, Replay, ResultRef};
 
+use crate::outcome::StoredAnswer;
 use crate::problem::{PROBLEM_JSON, Problem, ProblemTypes};
 
 /// The header that tells a replay from a first answer; its value is `true`.
@@ -194,6 +195,8 @@ pub fn replay(stored: &Replay<Bytes>, types: &ProblemTypes) -> Result<Response<B
         headers.insert(header::CONTENT_LENGTH, body.len().into());
     }
     headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    let (age, attempt_number) = (stored.age, stored.attempt_number);
+    response.extensions_mut().insert(StoredAnswer { age, attempt_number });
     *response.body_mut() = body;
     Ok(response)
 }

@@ -65,6 +65,7 @@ pub use layer::{BEGIN_PATIENCE, IdempotencyLayer, IdempotencyLayerBuilder, UNREA
 pub use mark::NoSideEffect;
 pub use onceward_http::{
     Ambiguous, Audit, FingerprintPolicy, HeaderPolicy, HttpPolicy, Outcome, Preset, Scope,
+    StoredAnswer,
 };
 pub use ownership::Lost;
 pub use service::Idempotency;

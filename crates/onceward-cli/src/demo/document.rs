@@ -1,12 +1,12 @@
-//! An answer as it is stored, replayed and compared: status, headers and body.
+//! An answer as it is given, replayed and compared: status, headers and body.
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
-use onceward_client::{BadInput, Body, ExecutionResult, Metadata, MetadataBuf, StoredResult};
+use onceward_http::{HeaderPolicy, KEPT, KeptHead};
 use sha2::{Digest as _, Sha256};
 
-/// Headers that belong to one connection or one reply, not to the answer. They are never stored
-/// and never compared: HTTP frames every reply anew (H4).
+/// Headers that belong to one connection or one reply, not to the answer: HTTP frames every reply
+/// anew.
 const OF_THE_REPLY: [&str; 12] = [
     "connection",
     "content-length",
@@ -19,14 +19,12 @@ const OF_THE_REPLY: [&str; 12] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
-    REPLAYED,
+    "idempotency-replayed",
 ];
 
-/// Says that the reply repeats an earlier one.
-pub(super) const REPLAYED: &str = "idempotency-replayed";
-
-/// An answer. Equal answers are equal to the byte.
-#[derive(Clone, Eq, PartialEq)]
+/// An answer. Equal answers have the same status, the same body to the byte, and the same headers of
+/// those that a replay has (H4).
+#[derive(Clone)]
 pub(super) struct Document {
     pub(super) status: u16,
     /// Names in lower case, sorted; repeats of one name in their own order. HTTP gives no meaning
@@ -66,39 +64,40 @@ impl Document {
         Self::new(status, headers, body)
     }
 
+    /// The headers that a replay has.
+    fn kept(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.headers().filter(|(name, _)| KEPT.iter().any(|kept| kept == name))
+    }
+
     pub(super) fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
-    /// What Onceward stores.
+    /// What the layer keeps of it, for whoever stores it in its place.
     ///
     /// # Errors
-    /// More headers than a result may have (S20).
-    pub(super) fn to_result(&self) -> Result<ExecutionResult, BadInput> {
-        let mut metadata = MetadataBuf::new();
+    /// A status or a header that HTTP does not know, or more headers than a store keeps (S20).
+    pub(super) fn kept_head(&self) -> Result<KeptHead, String> {
+        let status = StatusCode::from_u16(self.status).map_err(|error| error.to_string())?;
+        let mut headers = HeaderMap::new();
         for (name, value) in self.headers() {
-            metadata.push(name, value)?;
+            let name =
+                HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
+            let value = HeaderValue::from_bytes(value).map_err(|error| error.to_string())?;
+            headers.append(name, value);
         }
-        Ok(ExecutionResult::new(self.status, self.body.clone()).with_metadata(metadata))
-    }
-
-    /// What Onceward replays. A body that is not kept is an empty one, which comparing will show.
-    pub(super) fn from_result(result: &StoredResult<Bytes>) -> Self {
-        let metadata = Metadata::decode(&result.metadata).unwrap_or(Metadata::EMPTY);
-        let headers = metadata.pairs();
-        let headers = headers.filter_map(|(name, value)| Some((str::from_utf8(name).ok()?, value)));
-        let body = match &result.body {
-            Body::Kept(body) => body.clone(),
-            Body::NotKept(_) => Bytes::new(),
-        };
-        Self::new(result.status, headers, body)
+        let head = HeaderPolicy::new().keep(status, &headers);
+        match head.pairs_cut() {
+            0 => Ok(head),
+            cut => Err(format!("{cut} headers more than are kept")),
+        }
     }
 
     /// 128 bits of SHA-256 over everything, to compare answers that different processes saw.
     pub(super) fn digest(&self) -> u128 {
         let mut hasher = Sha256::new();
         hasher.update(self.status.to_le_bytes());
-        for (name, value) in self.headers() {
+        for (name, value) in self.kept() {
             for part in [name.as_bytes(), value] {
                 hasher.update((part.len() as u64).to_le_bytes());
                 hasher.update(part);
@@ -113,6 +112,14 @@ impl Document {
     }
 }
 
+impl PartialEq for Document {
+    fn eq(&self, other: &Self) -> bool {
+        self.status == other.status && self.body == other.body && self.kept().eq(other.kept())
+    }
+}
+
+impl Eq for Document {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,11 +129,15 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_survives_storing_to_the_byte() {
-        let headers = [("X-Proxied", "b"), ("x-proxied", "a"), ("Etag", "\"1\"")];
+    fn what_the_layer_keeps_makes_an_equal_answer() {
+        let headers = [("X-Proxied", "b"), ("Link", "b"), ("Etag", "\"1\""), ("link", "a")];
         let answer = document(201, &headers, "{}");
-        let stored = answer.to_result().unwrap();
-        let replayed = Document::from_result(&stored.into());
+        let head = answer.kept_head().unwrap();
+        let result = head.result(Some(&answer.body));
+        let kept = onceward_client::Metadata::decode(result.metadata).unwrap();
+        let kept = kept.pairs().map(|(name, value)| (str::from_utf8(name).unwrap(), value));
+        let replayed = Document::new(result.status, kept, answer.body.clone());
+        assert_eq!(replayed.headers().count(), 3);
         assert_eq!(replayed, answer);
         assert_eq!(replayed.digest(), answer.digest());
     }
@@ -139,6 +150,7 @@ mod tests {
             ("the same",                  document(201, &[("Link", "a"), ("link", "b")], "{}"), true),
             ("framed otherwise",          document(201, &[("Content-Length", "9"), ("link", "a"), ("link", "b"), ("date", "x"), ("transfer-encoding", "chunked")], "{}"), true),
             ("another status",            document(200, &[("link", "a"), ("link", "b")], "{}"), false),
+            ("a header that no replay has",document(201, &[("link", "a"), ("link", "b"), ("x-node", "7")], "{}"), true),
             ("repeats in another order",  document(201, &[("link", "b"), ("link", "a")], "{}"), false),
             ("a header less",             document(201, &[("link", "a")], "{}"), false),
             ("another body",              document(201, &[("link", "a"), ("link", "b")], "{} "), false),

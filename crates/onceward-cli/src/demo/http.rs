@@ -4,17 +4,20 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Request, Uri};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use onceward_http::{IDEMPOTENCY_REPLAYED, PROBLEM_JSON, TYPE_BASE_DEFAULT};
+use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::document::{Document, REPLAYED};
+use super::document::Document;
 
 /// The key, as the draft standard names it.
 pub(super) const KEY: &str = "idempotency-key";
@@ -24,8 +27,6 @@ pub(super) const INTENT: &str = "x-demo-intent";
 pub(super) const WORK_US: &str = "x-demo-work-us";
 /// The work is to stand still at this moment until its process is killed.
 pub(super) const CRASH: &str = "x-demo-crash";
-/// On a reply that is no answer to the intent: why.
-pub(super) const REFUSAL: &str = "x-demo-refusal";
 
 /// How long a caller waits for a reply. Longer than a service waits for another owner.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -47,7 +48,7 @@ pub(super) struct Reply {
     pub(super) refusal: Option<Refusal>,
 }
 
-/// Why a service does not answer an intent.
+/// Why a service does not answer an intent, by the type of the problem that it sends instead (H3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Refusal {
     /// Another owner's lease runs.
@@ -56,35 +57,31 @@ pub(super) enum Refusal {
     InDoubt,
     /// The key belongs to another payload. The only final one.
     Mismatch,
-    /// No store, no room or no ledger.
+    /// Whatever else: no store, no room, no ledger. Try again.
     Unavailable,
 }
 
 impl Refusal {
-    const ALL: [Self; 4] = [Self::InProgress, Self::InDoubt, Self::Mismatch, Self::Unavailable];
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::InProgress => "in-progress",
-            Self::InDoubt => "in-doubt",
-            Self::Mismatch => "mismatch",
-            Self::Unavailable => "unavailable",
+    /// `None` for an answer to the intent, whatever its status.
+    fn of(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Problem {
+            r#type: Option<String>,
         }
-    }
-
-    pub(super) const fn status(self) -> u16 {
-        match self {
-            Self::InProgress | Self::InDoubt => 409,
-            Self::Mismatch => 422,
-            Self::Unavailable => 503,
+        if headers.get(CONTENT_TYPE) != Some(&PROBLEM_JSON) {
+            return None;
         }
-    }
-
-    fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        let name = headers.get(REFUSAL)?.as_bytes();
-        // A refusal that is not understood is still no answer.
-        let known = Self::ALL.into_iter().find(|refusal| refusal.name().as_bytes() == name);
-        Some(known.unwrap_or(Self::Unavailable))
+        let problem: Option<Problem> = serde_json::from_slice(body).ok();
+        let name = problem
+            .as_ref()
+            .and_then(|problem| problem.r#type.as_deref()?.strip_prefix(TYPE_BASE_DEFAULT));
+        Some(match name {
+            Some("in-progress") => Self::InProgress,
+            Some("in-doubt" | "lost-ownership") => Self::InDoubt,
+            Some("mismatch") => Self::Mismatch,
+            // A problem that is not understood is still no answer.
+            Some(_) | None => Self::Unavailable,
+        })
     }
 }
 
@@ -143,8 +140,8 @@ impl HttpClient {
             let (head, body) = reply.into_parts();
             let body = body.collect().await.map_err(|error| describe(&error))?.to_bytes();
             Ok(Reply {
-                replayed: head.headers.contains_key(REPLAYED),
-                refusal: Refusal::from_headers(&head.headers),
+                replayed: head.headers.contains_key(IDEMPOTENCY_REPLAYED),
+                refusal: Refusal::of(&head.headers, &body),
                 document: Document::from_reply(head.status.as_u16(), &head.headers, body),
             })
         };

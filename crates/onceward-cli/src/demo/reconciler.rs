@@ -92,12 +92,15 @@ impl Reconciler {
                 let Ok(answer) = self.traffic.answer(intent, &body, confirmation) else {
                     return Ok(()); // Done, but not by one of our services.
                 };
-                let Ok(result) = answer.to_result() else { return Ok(()) };
-                Some((answer, result))
+                let Ok(head) = answer.kept_head() else { return Ok(()) };
+                Some((answer, head))
             }
         };
         let verdict = match &answer {
-            Some((_, result)) => Verdict::Completed { result: result.as_ref(), fingerprint: None },
+            Some((answer, head)) => {
+                let result = head.result(Some(&answer.body));
+                Verdict::Completed { result, fingerprint: None }
+            }
             None => Verdict::NeverDone,
         };
         let request = Resolve { fence: entry.fence, doubt_number: entry.doubt_number, verdict };

@@ -118,7 +118,7 @@ impl Record {
             None => suggested_by(&line.path),
         };
         let answer = Document::new(line.status, line.response_headers, line.response_body.into());
-        answer.to_result().map_err(|bad| format!("response_headers: {bad}"))?;
+        answer.kept_head().map_err(|bad| format!("response_headers: {bad}"))?;
         let call = Call {
             method,
             path: line.path,

@@ -5,29 +5,34 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{self, HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::post_service;
 use axum::serve::ListenerExt as _;
 use bytes::Bytes;
 use clap::Args;
-use onceward_client::{
-    Client, Context, ExecuteError, Executed, Execution, ExecutionResult, Fingerprint, OnFailure,
-    PayloadFingerprint as _, Policy, ScopedKeyBuf,
+use onceward_client::{Client, Policy};
+use onceward_http::{IDEMPOTENCY_KEY, PROBLEM_JSON};
+use onceward_tower::{
+    Ambiguous, Context, Idempotency, IdempotencyLayer, Outcome, RequestBody, Scope, StoredAnswer,
 };
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
 use tokio::time::sleep;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use super::document::{Document, REPLAYED};
+use super::document::Document;
 use super::event::{Event, Hex};
-use super::http::{CRASH, INTENT, KEY, REFUSAL, Refusal, WORK_US};
+use super::http::{CRASH, INTENT, WORK_US};
 use super::ledger::{Entry, LedgerClient};
 use super::recorded::REQUEST_BYTES_MAX;
 use super::schedule::Moment;
@@ -64,7 +69,8 @@ pub(crate) struct ServiceArgs {
 struct Service {
     traffic: Traffic,
     ledger: LedgerClient,
-    onceward: Option<Onceward>,
+    /// Makes a key of its own for every request.
+    breaks_keys: bool,
     /// Held for reading from a repeatable side effect until its complete, and for writing while
     /// the process is about to be killed.
     gate: Arc<RwLock<()>>,
@@ -72,26 +78,13 @@ struct Service {
     in_hand: watch::Sender<u32>,
 }
 
-struct Onceward {
-    client: Client,
-    scope: String,
-    break_keys: bool,
-}
-
 /// Serves until stdin ends, then answers what it has in hand.
 pub(super) async fn run(args: ServiceArgs) -> Result<(), DemoError> {
-    let onceward = match &args.store {
-        Some(url) => Some(Onceward {
-            client: open_client(url)?,
-            scope: args.scope,
-            break_keys: args.break_keys,
-        }),
-        None => None,
-    };
+    let client = args.store.as_deref().map(open_client).transpose()?;
     let service = Arc::new(Service {
         traffic: Traffic::open(args.traffic.as_deref(), args.seed)?,
         ledger: LedgerClient::new(args.ledger),
-        onceward,
+        breaks_keys: args.break_keys,
         gate: Arc::default(),
         in_hand: watch::Sender::new(0),
     });
@@ -100,15 +93,19 @@ pub(super) async fn run(args: ServiceArgs) -> Result<(), DemoError> {
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true); // Only slower without.
     });
+    let warehouse = match client {
+        Some(client) => guarded(&service, &client, &args.scope),
+        None => plain(&service),
+    };
     let app = match service.traffic {
         Traffic::Generated { .. } => Router::new()
-            .route("/orders", post(handle))
-            .route("/shipments", post(handle))
-            .route("/inventory", post(handle)),
+            .route_service("/orders", post_service(warehouse.clone()))
+            .route_service("/shipments", post_service(warehouse.clone()))
+            .route_service("/inventory", post_service(warehouse)),
         // Whatever was called when it was recorded.
-        Traffic::Recorded { .. } => Router::new().fallback(handle),
+        Traffic::Recorded { .. } => Router::new().fallback_service(warehouse),
     };
-    let app = app.with_state(Arc::clone(&service));
+    let app = app.layer(from_fn_with_state(Arc::clone(&service), observe));
     Event::Ready { address }.tell();
     let (stopping, stop) = tokio::sync::oneshot::channel();
     let serving = axum::serve(listener, app).with_graceful_shutdown(async {
@@ -131,39 +128,151 @@ pub(super) async fn run(args: ServiceArgs) -> Result<(), DemoError> {
     }
 }
 
+/// What serves the intents.
+type Warehouse = BoxCloneSyncService<Request, Response, Infallible>;
+
+/// The warehouse behind the layer: each intent once. Work that may safely run again is taken over
+/// when its owner falls silent, other work is in doubt (S8); so there are two layers.
+fn guarded(service: &Arc<Service>, client: &Client, scope: &str) -> Warehouse {
+    let layered = |policy| -> Idempotency<_, Client> {
+        let scope = Bytes::copy_from_slice(scope.as_bytes());
+        let layer = IdempotencyLayer::new(client.clone())
+            .scope(Scope::of(move |_| Some(scope.clone())))
+            .with_policy(|settings| {
+                settings
+                    // Work fails where the ledger gave no clear answer: the row may be there or not.
+                    .with_ambiguous(Ambiguous::InDoubt)
+                    .with_begin_policy(policy)
+                    .with_lease(LEASE.into())
+                    .with_wait(WAIT.into())
+                    .with_request_body_bytes_max(REQUEST_BYTES_MAX)
+            });
+        let service = Arc::clone(service);
+        let handler = service_fn(move |request: http::Request<RequestBody<Body>>| {
+            let service = Arc::clone(&service);
+            async move { Ok::<_, Infallible>(service.handle(request).await) }
+        });
+        layer.layer(handler)
+    };
+    let (takeover, in_doubt) = (layered(Policy::Takeover), layered(Policy::InDoubt));
+    let service = Arc::clone(service);
+    BoxCloneSyncService::new(service_fn(move |request: Request| {
+        let intent = header(request.headers(), INTENT).unwrap_or(0);
+        let layer = match service.traffic.repeatable(intent) {
+            Repeatable::Yes => &takeover,
+            Repeatable::No => &in_doubt,
+        };
+        let answering = layer.clone().oneshot(request);
+        async move { Ok(answering.await?.map(Body::new)) }
+    }))
+}
+
+/// The warehouse as it is without Onceward: it executes whatever it is asked. A caller that hangs up
+/// does not stop it, for nor does it with the layer.
+fn plain(service: &Arc<Service>) -> Warehouse {
+    let service = Arc::clone(service);
+    BoxCloneSyncService::new(service_fn(move |request: Request| {
+        let service = Arc::clone(&service);
+        let working = tokio::spawn(async move { service.handle(request).await });
+        async move { Ok(working.await.unwrap_or_else(|_| failed("the work panicked"))) }
+    }))
+}
+
+/// A request in hand, from its arrival until its work has ended and been answered. It travels with
+/// the request and then with the response: wherever these are dropped last, it is over, also when
+/// nobody reads the answer.
+struct InHand {
+    service: Arc<Service>,
+    intent: u32,
+    since: Instant,
+    replay_us: OnceLock<u64>,
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        Event::Answered { intent: self.intent, replay_us: self.replay_us.get().copied() }.tell();
+        self.service.in_hand.send_modify(|requests| *requests -= 1);
+    }
+}
+
+/// An execution whose work has ended. It travels with the response, which the layer holds until the
+/// result is stored.
+struct Execution {
+    intent: u32,
+    attempt: u32,
+    since: Instant,
+    digest: Option<u128>,
+    /// How long storing took; set once somebody has seen that it is stored.
+    complete_us: OnceLock<u64>,
+    /// Only after that may this process be killed again.
+    _gate: Option<OwnedRwLockReadGuard<()>>,
+}
+
+impl Drop for Execution {
+    fn drop(&mut self) {
+        let complete_us = self.complete_us.get().copied();
+        let digest = complete_us.and(self.digest).map(Hex);
+        Event::Ended { intent: self.intent, attempt: self.attempt, complete_us, digest }.tell();
+    }
+}
+
+/// Sees every request arrive and every answer leave, outside of the layer.
+async fn observe(
+    State(service): State<Arc<Service>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(intent) = header(request.headers(), INTENT) else {
+        return failed("a header that the demonstration sends is missing");
+    };
+    service.in_hand.send_modify(|requests| *requests += 1);
+    Event::Asked { intent }.tell();
+    if service.breaks_keys
+        && let Some(key) = header::<String>(request.headers(), IDEMPOTENCY_KEY.as_str())
+    {
+        let other = format!("{}-{}", key.trim_matches('"'), rand::random::<u64>());
+        let other = HeaderValue::try_from(other).expect("a key and a number");
+        request.headers_mut().insert(IDEMPOTENCY_KEY, other);
+    }
+    let (since, replay_us) = (Instant::now(), OnceLock::new());
+    let in_hand = Arc::new(InHand { service, intent, since, replay_us });
+    request.extensions_mut().insert(Arc::clone(&in_hand));
+    let response = next.run(request).await;
+    let extensions = response.extensions();
+    match extensions.get::<Outcome>() {
+        Some(Outcome::Fresh) => {
+            if let Some(execution) = extensions.get::<Arc<Execution>>() {
+                let _ = execution.complete_us.set(micros(execution.since)); // Set once.
+            }
+        }
+        Some(Outcome::Replayed) => {
+            // Stored before it was asked for: the reply did not wait for another owner.
+            let stored = extensions.get::<StoredAnswer>();
+            if stored.is_some_and(|stored| stored.age.as_duration() >= in_hand.since.elapsed()) {
+                let _ = in_hand.replay_us.set(micros(in_hand.since)); // Set once.
+            }
+        }
+        Some(_) | None => {}
+    }
+    response
+}
+
 /// What a request says of itself.
 struct Task {
     intent: u32,
-    key: String,
     work: Duration,
     crash: Option<Moment>,
-    method: String,
-    path: String,
     body: Bytes,
 }
 
 impl Task {
-    fn new(parts: &axum::http::request::Parts, body: Bytes) -> Option<Self> {
-        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    fn new(headers: &HeaderMap, body: Bytes) -> Option<Self> {
         Some(Self {
-            intent: header(&parts.headers, INTENT)?,
-            key: unquoted(&header::<String>(&parts.headers, KEY)?).to_owned(),
-            work: Duration::from_micros(header(&parts.headers, WORK_US)?),
-            crash: header::<String>(&parts.headers, CRASH).and_then(|m| Moment::from_name(&m)),
-            method: parts.method.to_string(),
-            path: path.to_owned(),
+            intent: header(headers, INTENT)?,
+            work: Duration::from_micros(header(headers, WORK_US)?),
+            crash: header::<String>(headers, CRASH).and_then(|m| Moment::from_name(&m)),
             body,
         })
-    }
-
-    /// What makes two requests the same request (H2).
-    fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of_fields()
-            .field("method", &self.method)
-            .field("path", &self.path)
-            .field("body", &self.body)
-            .finish()
-            .expect("three fields, within the limit of a body")
     }
 }
 
@@ -171,94 +280,48 @@ fn header<T: FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
     headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
-/// `"abc"` and `abc` are one key (H1).
-fn unquoted(key: &str) -> &str {
-    key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key)
-}
-
-async fn handle(State(service): State<Arc<Service>>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, REQUEST_BYTES_MAX).await else {
-        return refuse(Refusal::Unavailable, "the request's body did not arrive");
-    };
-    let Some(task) = Task::new(&parts, body) else {
-        return refuse(Refusal::Unavailable, "a header that the demonstration sends is missing");
-    };
-    // A caller that hangs up cancels its connection, not the work (H6).
-    let working = tokio::spawn(async move { service.serve(task).await });
-    working.await.unwrap_or_else(|_| refuse(Refusal::Unavailable, "the work panicked"))
-}
-
-/// A reply, and how long it took if it is a replay that did not wait.
-type Served = (Response, Option<u64>);
-
 impl Service {
-    async fn serve(&self, task: Task) -> Response {
-        let intent = task.intent;
-        self.in_hand.send_modify(|requests| *requests += 1);
-        Event::Asked { intent }.tell();
-        let (reply, replay_us) = match &self.onceward {
-            None => (self.serve_plainly(&task).await, None),
-            Some(onceward) => self.serve_once(onceward, &task).await,
+    /// The handler. Behind the layer the request has a [`Context`].
+    async fn handle<B>(&self, request: http::Request<B>) -> Response
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = to_bytes(Body::new(body), REQUEST_BYTES_MAX).await else {
+            return failed("the request's body did not arrive");
         };
-        Event::Answered { intent, replay_us }.tell();
-        self.in_hand.send_modify(|requests| *requests -= 1);
-        reply
-    }
-
-    /// Executes whatever is asked.
-    async fn serve_plainly(&self, task: &Task) -> Response {
-        Event::Began { intent: task.intent, attempt: 1, begin_us: None }.tell();
-        let mut guard = None;
-        let worked = self.work(task, None, &mut guard).await;
-        let digest = None; // Two executions differ, and nobody claims otherwise.
-        Event::Ended { intent: task.intent, attempt: 1, complete_us: None, digest }.tell();
-        match worked {
-            Ok(document) => reply(&document, false),
-            Err(problem) => refuse(Refusal::Unavailable, &problem),
+        let Some(task) = Task::new(&parts.headers, body) else {
+            return failed("a header that the demonstration sends is missing");
+        };
+        let owner = parts.extensions.get::<Context>();
+        let in_hand = parts.extensions.get::<Arc<InHand>>();
+        let (intent, attempt) = (task.intent, owner.map_or(1, Context::attempt_number));
+        // An owner out of a takeover waited for a lease to end: no measure of begin.
+        let began = in_hand.filter(|_| owner.is_some() && attempt == 1);
+        let begin_us = began.map(|in_hand| micros(in_hand.since));
+        Event::Began { intent, attempt, begin_us }.tell();
+        let mut gate = None;
+        let worked = self.work(&task, owner, &mut gate).await;
+        // Without an owner two executions differ, and nobody claims otherwise.
+        let stored = owner.and(worked.as_ref().ok());
+        let execution = Execution {
+            intent,
+            attempt,
+            since: Instant::now(),
+            digest: stored.map(Document::digest),
+            complete_us: OnceLock::new(),
+            _gate: gate,
+        };
+        let mut response = match worked {
+            Ok(document) => reply(&document),
+            Err(problem) => failed(&problem),
+        };
+        response.extensions_mut().insert(Arc::new(execution));
+        if let Some(in_hand) = in_hand {
+            response.extensions_mut().insert(Arc::clone(in_hand));
         }
-    }
-
-    /// Executes what was not executed yet, and answers the rest with what is stored.
-    async fn serve_once(&self, onceward: &Onceward, task: &Task) -> Served {
-        let intent = task.intent;
-        let key = if onceward.break_keys {
-            format!("{}-{}", task.key, rand::random::<u64>())
-        } else {
-            task.key.clone()
-        };
-        let Ok(key) = ScopedKeyBuf::new(&onceward.scope, key) else {
-            return (refuse(Refusal::Unavailable, "the key is none"), None);
-        };
-        let repeatable = self.traffic.repeatable(intent);
-        let execution = onceward.execution(repeatable);
-        let mut guard = None;
-        // Attempt number, and when its work ended.
-        let mut ran = None;
-        let asked = Instant::now();
-        let (held, told) = (&mut guard, &mut ran);
-        let work = move |context: Context| async move {
-            let attempt = context.attempt_number();
-            // An owner out of a takeover waited for a lease to end: no measure of begin.
-            let begin_us = (attempt == 1).then(|| micros(asked));
-            Event::Began { intent, attempt, begin_us }.tell();
-            let worked = self.work(task, Some(&context), held).await;
-            *told = Some((attempt, Instant::now()));
-            let result = worked?.to_result().map_err(|bad| bad.to_string())?;
-            Ok::<ExecutionResult, String>(result)
-        };
-        let executed = execution.execute(key, task.fingerprint(), work).await;
-        if let Some((attempt, ended)) = ran {
-            let stored = match &executed {
-                Ok(Executed::Ran(done)) => Some(Document::from_result(&done.result)),
-                Ok(_) | Err(_) => None,
-            };
-            let complete_us = stored.is_some().then(|| micros(ended));
-            let digest = stored.map(|document| Hex(document.digest()));
-            Event::Ended { intent, attempt, complete_us, digest }.tell();
-        }
-        drop(guard); // Only now may this process be killed again.
-        answer(executed, asked)
+        response
     }
 
     /// The work itself: some thought, one side effect, some thought, an answer.
@@ -304,68 +367,23 @@ impl Service {
     }
 }
 
-impl Onceward {
-    fn execution(&self, repeatable: Repeatable) -> Execution {
-        let policy = match repeatable {
-            Repeatable::Yes => Policy::Takeover,
-            Repeatable::No => Policy::InDoubt,
-        };
-        // Work errs where the ledger gave no clear answer: the row may be there or not.
-        let execution = self.client.execution().policy(policy).on_failure(OnFailure::InDoubt);
-        execution.lease(LEASE).wait(WAIT)
-    }
-}
-
-fn answer(executed: Result<Executed, ExecuteError<String>>, asked: Instant) -> Served {
-    let (refusal, problem) = match executed {
-        Ok(Executed::Ran(done)) => {
-            return (reply(&Document::from_result(&done.result), false), None);
-        }
-        Ok(Executed::Replayed(done)) => {
-            let took = asked.elapsed();
-            // Stored before it was asked for: the reply did not wait for another owner.
-            let at_once = done.age.as_duration() >= took;
-            let replay_us = at_once.then_some(took.as_micros() as u64);
-            return (reply(&Document::from_result(&done.result), true), replay_us);
-        }
-        Ok(Executed::InProgress { .. }) => (Refusal::InProgress, "another request runs".to_owned()),
-        Ok(Executed::InDoubt { .. }) => {
-            (Refusal::InDoubt, "an earlier request may have been executed".to_owned())
-        }
-        Ok(Executed::Mismatch) => {
-            (Refusal::Mismatch, "the key belongs to another payload".to_owned())
-        }
-        Ok(other) => (Refusal::Unavailable, format!("the store answers {}", other.name())),
-        Err(error) => (Refusal::Unavailable, error.to_string()),
-    };
-    (refuse(refusal, &problem), None)
-}
-
-fn reply(document: &Document, replayed: bool) -> Response {
+fn reply(document: &Document) -> Response {
     let mut response = Response::builder().status(document.status);
     for (name, value) in document.headers() {
         response = response.header(name, value);
     }
-    if replayed {
-        response = response.header(REPLAYED, "true");
-    }
     let response = response.body(Body::from(document.body.clone()));
-    response.unwrap_or_else(|_| refuse(Refusal::Unavailable, "the answer is no HTTP reply"))
+    response.unwrap_or_else(|_| failed("the answer is no HTTP reply"))
 }
 
-fn refuse(refusal: Refusal, detail: &str) -> Response {
-    let problem = serde_json::json!({
-        "type": refusal.name(),
-        "status": refusal.status(),
-        "detail": detail,
-    });
-    Response::builder()
-        .status(refusal.status())
-        .header("content-type", "application/problem+json")
-        .header("retry-after", "1")
-        .header(REFUSAL, refusal.name())
-        .body(Body::from(problem.to_string()))
-        .expect("every part is written out")
+/// Nobody knows how far it came: behind the layer the key is in doubt.
+fn failed(detail: &str) -> Response {
+    let problem = serde_json::json!({ "title": "The warehouse failed", "detail": detail });
+    let mut response = Response::new(Body::from(problem.to_string()));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 fn micros(since: Instant) -> u64 {

@@ -42,7 +42,8 @@ struct Seen {
     latencies: Latencies,
 }
 
-/// Microseconds around the calls to the client.
+/// Microseconds from outside of the layer: from a request's arrival to its handler's start, from the
+/// handler's end to its answer, and of a whole replay.
 #[derive(Clone)]
 pub(super) struct Latencies {
     pub(super) begin: Histogram<u64>,

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use onceward_core::{Body, Metadata, MetadataBuf, Millis, NotKept, Replay, StoredResult};
-use onceward_http::{HeaderPolicy, KEPT, NEVER_KEPT, NeverKept, Problem, ProblemTypes, replay};
+use onceward_http::{
+    HeaderPolicy, KEPT, NEVER_KEPT, NeverKept, Problem, ProblemTypes, StoredAnswer, replay,
+};
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -234,4 +236,11 @@ fn what_is_no_answer_of_http_is_not_sent_h4() {
             );
         }
     }
+}
+
+#[test]
+fn a_replay_says_how_old_it_is_to_layers_outside() {
+    let response = replayed(&stored(201, &[], kept_body(b"{}")));
+    let told = response.extensions().get::<StoredAnswer>().expect("it says so");
+    assert_eq!((told.age, told.attempt_number), (Millis::new(1_500), 2));
 }
