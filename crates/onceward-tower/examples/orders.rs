@@ -114,14 +114,17 @@ async fn create_order(
     }
 }
 
-fn api(orders: Orders, store: Client) -> Router {
-    let once = IdempotencyLayer::new(store)
-        .scope_header(HeaderName::from_static("x-customer"))
-        .with_policy(|policy| {
+fn guard(store: Client) -> IdempotencyLayer<Client> {
+    IdempotencyLayer::new(store).scope_header(HeaderName::from_static("x-customer")).with_policy(
+        |policy| {
             policy
                 .with_fingerprint(FingerprintPolicy::canonical_json())
                 .with_ambiguous(Ambiguous::InDoubt)
-        });
+        },
+    )
+}
+
+fn api(orders: Orders, once: IdempotencyLayer<Client>) -> Router {
     Router::new().route("/orders", post(create_order)).with_state(orders).layer(once)
 }
 
@@ -130,7 +133,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::var("ONCEWARD_URL").unwrap_or_else(|_| "mem://orders".to_owned());
     let file = std::env::temp_dir().join(format!("onceward-orders-{}.db", std::process::id()));
     let orders = Orders::open(&file)?;
-    let api = api(orders.clone(), Client::open(&url)?);
+    let once = guard(Client::open(&url)?);
+    let api = api(orders.clone(), once.clone());
     let played = match std::env::var("ORDERS_LISTEN") {
         Ok(listen) => {
             let listener = TcpListener::bind(&listen).await?;
@@ -149,6 +153,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             played
         }
     };
+    once.settled().await; // Orders of customers who have hung up are carried out to their end.
     std::fs::remove_file(&file)?;
     played
 }

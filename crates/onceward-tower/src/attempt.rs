@@ -195,9 +195,10 @@ impl<B> Shared<B> {
     /// once; beyond it the lease decides.
     pub(crate) fn spawn_background(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Ok(permit) = Arc::clone(&self.background).try_acquire_owned() {
+            let counted = self.detached.enter();
             let running = async move {
                 task.await;
-                drop(permit);
+                drop((permit, counted));
             };
             tokio::spawn(running.in_current_span());
         } else {

@@ -156,11 +156,13 @@ where
                         return Poll::Ready(hand_on(answer));
                     }
                     let (sender, answer) = oneshot::channel();
-                    let counted = Arc::clone(&shared);
+                    let (running, counters) =
+                        (shared.detached.enter(), Arc::clone(&shared.counters));
                     let detached = async move {
                         if sender.send(flow.await).is_err() {
-                            counted.counters.hung_up();
+                            counters.hung_up();
                         }
+                        drop(running);
                     };
                     tokio::spawn(detached.in_current_span());
                     phase.set(Phase::Running { answer, shared });

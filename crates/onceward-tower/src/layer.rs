@@ -10,6 +10,7 @@ use onceward_http::{Audit, HttpPolicy, Scope};
 use tokio::sync::Semaphore;
 use tower_layer::Layer;
 
+use crate::detached::Detached;
 use crate::service::Idempotency;
 use crate::stats::{Counters, LayerStats};
 
@@ -75,6 +76,7 @@ pub(crate) struct Shared<B> {
     pub(crate) settings: Settings,
     pub(crate) counters: Arc<Counters>,
     pub(crate) background: Arc<Semaphore>,
+    pub(crate) detached: Arc<Detached>,
 }
 
 impl<B> IdempotencyLayer<B> {
@@ -101,6 +103,13 @@ impl<B> IdempotencyLayer<B> {
     #[must_use]
     pub fn stats(&self) -> LayerStats {
         self.shared.counters.read()
+    }
+
+    /// Resolves once no guarded request runs without its caller and no key is being given back: for
+    /// the end of a process, after its server has drained. What ends with the runtime instead leaves
+    /// its key to the lease.
+    pub async fn settled(&self) {
+        self.shared.detached.ended().await;
     }
 }
 
@@ -188,9 +197,9 @@ impl<B> IdempotencyLayerBuilder<B> {
             unread_bytes_max: UNREAD_BYTES_MAX,
         };
         let background = Arc::new(Semaphore::new(BACKGROUND_TASKS_MAX));
-        let counters = Arc::default();
+        let (counters, detached) = Default::default();
         let backend = self.backend;
-        let shared = Shared { backend, policy, settings, counters, background };
+        let shared = Shared { backend, policy, settings, counters, background, detached };
         IdempotencyLayer { shared: Arc::new(shared) }
     }
 }

@@ -47,6 +47,7 @@ pub mod axum;
 mod body;
 mod claim;
 mod context;
+mod detached;
 mod execution;
 mod flow;
 pub mod future;

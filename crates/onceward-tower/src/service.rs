@@ -17,7 +17,7 @@ use crate::layer::Shared;
 
 /// Guards a service; made by [`IdempotencyLayer`](crate::IdempotencyLayer).
 ///
-/// Must be called within a tokio runtime with time enabled. The guarded service is called once its
+/// Bodies carry [`Bytes`]. Must be called within a tokio runtime with time enabled. The guarded service is called once its
 /// key is owned, which may be some time after `poll_ready` said that it is ready: what a layer
 /// inside reserves there, such as a permit, is held meanwhile.
 #[derive(Debug)]

@@ -104,6 +104,39 @@ async fn a_caller_that_waits_gets_the_first_answer_s10() {
 }
 
 #[tokio::test]
+async fn a_process_can_end_after_what_goes_on_without_a_caller_h6() {
+    let go = Arc::new(Semaphore::new(0));
+    let layer = mem();
+    let service = {
+        let go = Arc::clone(&go);
+        guard(
+            &layer,
+            handler(move |_: Handling| {
+                let go = Arc::clone(&go);
+                async move {
+                    go.acquire().await.expect("never closed").forget();
+                    Ok(answer(201, "done"))
+                }
+            }),
+        )
+    };
+    assert_eq!(layer.settled().now_or_never(), Some(()), "nothing has begun");
+    let calls: Vec<_> = ["a", "b"].map(|key| Box::pin(call(&service, post(key, "1")))).into();
+    for mut call in calls {
+        assert!(call.as_mut().now_or_never().is_none());
+        drop(call); // The client hangs up.
+    }
+    let mut settled = std::pin::pin!(layer.settled());
+    assert!(settled.as_mut().now_or_never().is_none());
+    go.add_permits(1);
+    tokio::task::yield_now().await;
+    assert!(settled.as_mut().now_or_never().is_none(), "one of two goes on");
+    go.add_permits(1);
+    settled.await;
+    assert_eq!((layer.stats().completed, layer.stats().hung_up), (2, 2));
+}
+
+#[tokio::test]
 async fn who_hangs_up_before_the_body_has_ended_begins_nothing_h6() {
     let runs = Runs::default();
     let service = guard(&mem(), counting(&runs));
