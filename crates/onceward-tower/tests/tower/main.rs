@@ -12,4 +12,5 @@ mod hang_ups;
 mod leases;
 mod matrix;
 mod outages;
+mod recorded;
 mod stores;
