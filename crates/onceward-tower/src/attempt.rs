@@ -121,7 +121,14 @@ async fn ready<B: Backend<Bytes = Bytes> + Clone + 'static>(
     if !waited && now < claim.renewal_due() {
         return Ok(Some(Begun::Owned(claim)));
     }
-    let patience = now + shared.settings.begin_patience;
+    Box::pin(renewed(shared, claim)).await // Boxed, for it is seldom needed; see `flow.rs`.
+}
+
+async fn renewed<B: Backend<Bytes = Bytes> + Clone + 'static>(
+    shared: &Shared<B>,
+    claim: Arc<Claim<B>>,
+) -> Result<Option<Begun<B>>, BackendError> {
+    let patience = Instant::now() + shared.settings.begin_patience;
     let mut pauses = Backoff::new(PAUSE_MIN, PAUSE_MAX);
     loop {
         match claim.renew().await {

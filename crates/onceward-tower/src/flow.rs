@@ -12,6 +12,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -63,16 +64,24 @@ pub(crate) struct Late<ReqB> {
     pub(crate) unread: oneshot::Receiver<Rest<ReqB>>,
 }
 
+/// A flow, on the heap: it is to be moved into a task.
+///
+/// What an answer to a retry does not need is boxed apart inside of it, for a future is copied as a
+/// whole when it is boxed: with all in one, of 5.7 KiB, a replay took 0.1 µs more.
+pub(crate) type Flow<ResB, E> = Pin<Box<dyn Future<Output = Answer<ResB, E>> + Send>>;
+
 /// The whole flow, in a span of its own: the key as a short hash (S16), how it ended, and the number
 /// of the attempt if the handler ran.
-pub(crate) fn run<S, B, ReqB, ResB>(
-    exchange: Exchange<S, B, ReqB>,
-) -> impl Future<Output = Answer<ResB, S::Error>>
+pub(crate) fn run<S, B, ReqB, ResB>(exchange: Exchange<S, B, ReqB>) -> Flow<ResB, S::Error>
 where
-    S: Service<Request<RequestBody<ReqB>>, Response = Response<ResB>>,
+    S: Service<Request<RequestBody<ReqB>>, Response = Response<ResB>> + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
     B: Backend<Bytes = Bytes> + Clone + 'static,
-    ReqB: Body<Data = Bytes>,
-    ResB: Body<Data = Bytes>,
+    ReqB: Body<Data = Bytes> + Send + 'static,
+    ReqB::Error: Send,
+    ResB: Body<Data = Bytes> + Send + 'static,
+    ResB::Error: Send,
 {
     let span = tracing::debug_span!(
         "guarded_request",
@@ -80,12 +89,15 @@ where
         outcome = tracing::field::Empty,
         attempt_number = tracing::field::Empty,
     );
+    if span.is_disabled() {
+        return Box::pin(answer(exchange));
+    }
     let flow = async move {
         let answer = answer(exchange).await;
         Span::current().record("outcome", name(&answer));
         answer
     };
-    flow.instrument(span)
+    Box::pin(flow.instrument(span))
 }
 
 fn name<ResB: Body, E>(answer: &Answer<ResB, E>) -> &'static str {
@@ -121,7 +133,7 @@ where
     let step = match acquire(&shared, &key, fingerprint, digest).await {
         Begun::Owned(claim) => {
             let request = Request::from_parts(parts, body);
-            return Execution::new(&shared, claim, late).run(service, request).await;
+            return Box::pin(Execution::new(&shared, claim, late).run(service, request)).await;
         }
         Begun::Answered(outcome) => shared.answer(&key, outcome),
         Begun::Unanswered(error) => {
@@ -131,11 +143,13 @@ where
     };
     match step {
         Step::Respond(response, outcome) => Ok(respond(response, outcome)),
-        Step::RunUnguarded => run_unguarded(service, Request::from_parts(parts, body)).await,
+        Step::RunUnguarded => {
+            Box::pin(run_unguarded(service, Request::from_parts(parts, body))).await
+        }
         Step::NeedFingerprint if late.is_some() => {
             drop(body); // Nothing is read yet: all of it comes back.
             let unread = late.and_then(|mut late| late.unread.try_recv().ok());
-            Ok(told_by_digest(&shared, &key, unread).await)
+            Ok(Box::pin(told_by_digest(&shared, &key, unread)).await)
         }
         // Whoever may run, or must begin anew, has been told apart before.
         Step::Run(_) | Step::BeginAnew | Step::NeedFingerprint => {

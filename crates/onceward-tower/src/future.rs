@@ -148,8 +148,7 @@ where
                         Ok(exchange) => exchange,
                         Err(problem) => return Poll::Ready(Ok(rejected(&shared, problem))),
                     };
-                    let mut flow: Pin<Box<dyn Future<Output = _> + Send>> =
-                        Box::pin(flow::run(exchange));
+                    let mut flow = flow::run(exchange);
                     // An answer that is there at once costs no task. Whatever waits for something
                     // does so in a task, from its first wait on.
                     if let Poll::Ready(answer) = flow.as_mut().poll(context) {
