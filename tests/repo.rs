@@ -24,8 +24,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("onceward-server", &["onceward-core", "onceward", "onceward-proto"]),
     ("onceward-keys", &["onceward-core"]),
     ("onceward-http", &["onceward-core", "onceward-keys"]),
-    ("onceward-client", &["onceward-core", "onceward", "onceward-proto", "onceward-keys"]),
-    ("onceward-tower", &["onceward-core", "onceward-keys", "onceward-http"]),
+    ("onceward-claim", &["onceward-core", "onceward-keys"]),
+    (
+        "onceward-client",
+        &["onceward-core", "onceward", "onceward-proto", "onceward-keys", "onceward-claim"],
+    ),
+    ("onceward-tower", &["onceward-core", "onceward-keys", "onceward-claim", "onceward-http"]),
     ("onceward-bench", &["onceward-core", "onceward", "onceward-proto", "onceward-client"]),
     // Core and protocol tell the floor which lengths of bytes to move.
     (

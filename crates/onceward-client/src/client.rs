@@ -165,7 +165,7 @@ impl Client {
     #[must_use]
     pub fn execution(&self) -> Execution<Self> {
         let (flights, figures) = (&self.inner.flights, &self.inner.figures);
-        Execution::new(self.clone(), self.namespace(), Arc::clone(flights), Arc::clone(figures))
+        Execution::new(self.clone(), Arc::clone(flights), Arc::clone(figures))
     }
 
     /// Runs `work` unless the key's work is done, running or in doubt, with the defaults of

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use onceward_claim::{Claim, Lost};
 use onceward_core::{
-    Backend, CheckpointOutcome, Checkpointed, Digest, Fence, Identity, Millis, Namespace, Refusal,
-    RenewOutcome, SaveCheckpoint, Token,
+    Backend, CheckpointOutcome, Checkpointed, Digest, Fence, Identity, Millis, Refusal,
+    RenewOutcome, Token,
 };
 use tokio::time::Instant;
 
-use crate::claim::Claim;
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::outcome::Lost;
 use onceward_keys::derived_key;
 
 /// Handed to the work: who owns the identity, what a predecessor left, and whether it still holds.
@@ -48,7 +47,7 @@ impl<B: Backend<Bytes = Bytes>> Context<B> {
     /// The right to complete, renew, checkpoint or abandon. Secret (S3).
     #[must_use]
     pub fn token(&self) -> Token {
-        self.claim.acquired.token
+        self.claim.acquired().token
     }
 
     /// The number of this acquisition, strictly increasing per identity.
@@ -57,13 +56,13 @@ impl<B: Backend<Bytes = Bytes>> Context<B> {
     /// can refuse an older one (S18).
     #[must_use]
     pub fn fence(&self) -> Fence {
-        self.claim.acquired.token.fence
+        self.claim.acquired().token.fence
     }
 
     /// 1, or more after takeovers: a predecessor may then have run some of the work.
     #[must_use]
     pub fn attempt_number(&self) -> u32 {
-        self.claim.acquired.attempt_number
+        self.claim.acquired().attempt_number
     }
 
     /// The key for calls downstream, the same for every attempt at this identity; see
@@ -74,14 +73,13 @@ impl<B: Backend<Bytes = Bytes>> Context<B> {
     }
 
     pub(crate) fn identity(&self) -> Identity<'_> {
-        let namespace = Namespace::new(&self.claim.namespace).expect("checked when it was set");
-        self.claim.key.as_ref().within(namespace)
+        self.claim.key().as_ref().within(self.claim.backend().namespace())
     }
 
     /// What the predecessor left (S19). Not what this attempt saved.
     #[must_use]
     pub fn checkpoint(&self) -> Option<&Checkpointed<Bytes>> {
-        self.claim.acquired.checkpoint.as_ref()
+        self.claim.acquired().checkpoint.as_ref()
     }
 
     /// Leaves at most 64 KiB for a successor, under an ordinal that counts from 1; returns the
@@ -94,8 +92,7 @@ impl<B: Backend<Bytes = Bytes>> Context<B> {
         ordinal: u32,
         bytes: impl AsRef<[u8]>,
     ) -> Result<u32, CheckpointError> {
-        let request = SaveCheckpoint { token: self.token(), ordinal, bytes: bytes.as_ref() };
-        let answer = self.claim.backend.checkpoint(self.claim.key.as_ref(), &request).await;
+        let answer = self.claim.checkpoint(ordinal, bytes.as_ref()).await;
         let lost = match answer.map_err(ClientError::from)? {
             CheckpointOutcome::Saved { ordinal } => return Ok(ordinal),
             CheckpointOutcome::Refused { reason } => {
@@ -118,7 +115,7 @@ impl<B: Backend<Bytes = Bytes>> Context<B> {
     /// [`CheckpointError::Lost`], with [`Lost::Mismatch`] if another digest is bound, or
     /// [`CheckpointError::Client`].
     pub async fn bind_fingerprint(&self, digest: Digest) -> Result<(), CheckpointError> {
-        match self.claim.renew(Some(digest)).await? {
+        match self.claim.renew(Some(digest)).await.map_err(ClientError::from)? {
             RenewOutcome::Renewed { .. } => Ok(()),
             RenewOutcome::Mismatch => Err(CheckpointError::Lost(Lost::Mismatch)),
             RenewOutcome::Conflict => Err(CheckpointError::Lost(Lost::Conflict)),
@@ -155,7 +152,7 @@ impl<B: Backend<Bytes = Bytes>> Context<B> {
     /// How long the identity is remembered, as told at begin.
     #[must_use]
     pub fn retention_left_at_begin(&self) -> Millis {
-        self.claim.acquired.retention_left
+        self.claim.acquired().retention_left
     }
 }
 

@@ -5,9 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use onceward_core::{
-    Backend, BadInput, Begin, Certainty, Fingerprint, Millis, Namespace, Policy, ScopedKeyBuf,
-};
+use onceward_core::{Backend, Begin, Certainty, Fingerprint, Millis, Policy, ScopedKeyBuf};
 use tracing::Instrument as _;
 
 use crate::call::{Call, execution_span};
@@ -84,7 +82,6 @@ impl OnFailure {
 /// single-threaded runtime.
 pub struct Execution<B = Client> {
     pub(crate) backend: B,
-    pub(crate) namespace: String,
     pub(crate) lease: Millis,
     pub(crate) retention: Millis,
     pub(crate) policy: Policy,
@@ -102,7 +99,6 @@ impl<B: Clone> Clone for Execution<B> {
     fn clone(&self) -> Self {
         Self {
             backend: self.backend.clone(),
-            namespace: self.namespace.clone(),
             flights: Arc::clone(&self.flights),
             figures: Arc::clone(&self.figures),
             ..*self
@@ -110,10 +106,10 @@ impl<B: Clone> Clone for Execution<B> {
     }
 }
 
-impl<B> fmt::Debug for Execution<B> {
+impl<B: Backend<Bytes = Bytes>> fmt::Debug for Execution<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Execution")
-            .field("namespace", &self.namespace)
+            .field("namespace", &self.backend.namespace().as_str())
             .field("lease", &self.lease)
             .field("retention", &self.retention)
             .field("policy", &self.policy)
@@ -123,24 +119,16 @@ impl<B> fmt::Debug for Execution<B> {
 }
 
 impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
-    /// Executions over any store bound to `namespace`; the name goes into derived keys.
-    ///
-    /// # Errors
-    /// As [`Namespace::new`].
-    pub fn over(backend: B, namespace: &str) -> Result<Self, BadInput> {
-        let figures = Figures::new(namespace);
-        Ok(Self::new(backend, Namespace::new(namespace)?, Arc::default(), figures))
+    /// Executions over any store; the name of its namespace goes into derived keys.
+    #[must_use]
+    pub fn over(backend: B) -> Self {
+        let figures = Figures::new(backend.namespace().as_str());
+        Self::new(backend, Arc::default(), figures)
     }
 
-    pub(crate) fn new(
-        backend: B,
-        namespace: Namespace<'_>,
-        flights: Arc<Flights>,
-        figures: Arc<Figures>,
-    ) -> Self {
+    pub(crate) fn new(backend: B, flights: Arc<Flights>, figures: Arc<Figures>) -> Self {
         Self {
             backend,
-            namespace: namespace.as_str().to_owned(),
             lease: Begin::LEASE_DEFAULT,
             retention: Begin::RETENTION_DEFAULT,
             policy: Policy::Takeover,

@@ -42,20 +42,20 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use onceward_core::{Fingerprint, Millis, Policy, ScopedKeyBuf};
+use onceward_claim::{Claim, Ownership, Watch, after};
+use onceward_core::{Backend, Fingerprint, Millis, Policy, ScopedKeyBuf};
+use onceward_keys::ShortHash;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::claim::Ownership;
 use crate::error::ClientError;
 use crate::outcome::{Done, Executed};
-use crate::span::after;
-use onceward_keys::ShortHash;
 
 /// By how much a leader's wait may end after a follower's own: calls with equal settings, made at
 /// the same time, are in one flight whichever came first.
@@ -269,6 +269,23 @@ impl Drop for Turn {
 /// which hands the turn on as soon as ownership is lost.
 pub(crate) struct Lead(Mutex<Option<Turn>>);
 
+/// Hears what becomes of the claim that a lead is for.
+struct WatchedLead(Weak<Lead>);
+
+impl Watch for WatchedLead {
+    fn lost(&self) {
+        if let Some(lead) = self.0.upgrade() {
+            lead.hand_over();
+        }
+    }
+
+    fn gives_back(&self) {
+        if let Some(lead) = self.0.upgrade() {
+            lead.gives_back();
+        }
+    }
+}
+
 impl Lead {
     fn new(turn: Turn) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Some(turn))))
@@ -276,6 +293,12 @@ impl Lead {
 
     fn take(&self) -> Option<Turn> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The work of `claim` is about to run, and this has followers. Before that a lost claim hands
+    /// nothing on: its leader begins anew.
+    pub(crate) fn watches<B: Backend<Bytes = Bytes>>(self: &Arc<Self>, claim: &Claim<B>) {
+        claim.watch(Box::new(WatchedLead(Arc::downgrade(self))));
     }
 
     /// The work runs: the identity is bound to this flight's fingerprint while that lasts.

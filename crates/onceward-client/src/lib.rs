@@ -80,7 +80,6 @@ pub mod blocking;
 mod builder;
 mod call;
 mod calls;
-mod claim;
 mod client;
 mod codec;
 mod connection;
@@ -91,16 +90,13 @@ mod error;
 mod execution;
 mod figures;
 mod flight;
-mod keeper;
 mod outcome;
 mod output;
 mod reading;
 mod remote;
 mod reply;
-mod retry;
 mod run;
 mod schema;
-mod span;
 mod steps;
 #[cfg(feature = "test-util")]
 pub mod testing;
@@ -121,7 +117,7 @@ pub use context::{CheckpointError, Context};
 pub use error::{ClientError, OpenError};
 pub use execution::{Execution, OnFailure};
 pub use figures::ClientStats;
-pub use outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
+pub use outcome::{Done, ExecuteError, Executed, ExecutionResult};
 pub use reading::{CODEC_METADATA, ReadError, SCHEMA_METADATA};
 pub use schema::{SCHEMA_TAG_BYTES_MAX, Schema};
 pub use steps::{
@@ -139,6 +135,7 @@ pub use onceward_keys::{
 };
 
 // The words of the API's own signatures, so that a service needs this crate alone.
+pub use onceward_claim::Lost;
 pub use onceward_core::{
     Abandon, AbandonOutcome, Acquired, AttemptId, Backend, BackendError, BadInput, Begin,
     BeginOutcome, Body, Certainty, CheckpointOutcome, Checkpointed, Complete, CompleteOutcome,

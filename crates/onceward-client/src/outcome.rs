@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use onceward_claim::Lost;
 use onceward_core::{
     BadInput, Body, Metadata, MetadataBuf, Millis, NotKept, Refusal, ResultRef, StoredResult,
 };
@@ -280,35 +281,6 @@ impl fmt::Debug for Done {
             .field("age", &self.age)
             .field("retention_left", &self.retention_left)
             .finish()
-    }
-}
-
-/// How ownership was lost, or may have been.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Lost {
-    /// The lease has ended by this client's count and could not be renewed. Another owner may
-    /// run; until one does, the store still takes the result (S8).
-    LeaseEnded,
-    /// Another acquisition owns the identity (S4).
-    Fenced,
-    /// The identity is absent: forgotten, resolved as never done, or past its retention.
-    Gone,
-    /// Another result was stored for this acquisition; that one stands (S5).
-    Conflict,
-    /// Another fingerprint was bound.
-    Mismatch,
-}
-
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LeaseEnded => "the lease ended and could not be renewed",
-            Self::Fenced => "another acquisition owns the identity",
-            Self::Gone => "the identity is absent",
-            Self::Conflict => "another result is stored, and stands",
-            Self::Mismatch => "another fingerprint is bound",
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use onceward_claim::Backoff;
 use onceward_core::{Millis, Namespace};
 use onceward_proto::Request;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
@@ -13,7 +14,6 @@ use crate::dial::{Introduction, dial};
 use crate::error::ClientError;
 use crate::figures::{Figure, Figures};
 use crate::reply::Reply;
-use crate::retry::Backoff;
 #[cfg(feature = "test-util")]
 use crate::testing::StandIn;
 use crate::url::Address;

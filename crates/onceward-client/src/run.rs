@@ -7,24 +7,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use onceward_claim::{Claim, Keeper, NotStored, after, store, surely_not_done};
 use onceward_core::{
-    Backend, Begin, BeginOutcome, Certainty, CompleteOutcome, Fingerprint, Millis, NotKept,
-    RenewOutcome, ScopedKeyBuf,
+    Backend, Begin, BeginOutcome, Certainty, Fingerprint, Millis, RenewOutcome, ScopedKeyBuf,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::call::Call;
-use crate::claim::Claim;
 use crate::context::Context;
 use crate::error::ClientError;
 use crate::execution::Execution;
-use crate::figures::{Figure, Figures};
+use crate::figures::Figure;
 use crate::flight::{Lead, Place, Terms, WITHIN_WORK};
-use crate::keeper::Keeper;
-use crate::outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
-use crate::retry::Backoff;
-use crate::span::after;
-use crate::unfinished::{Action, Unfinished, surely_not_done};
+use crate::outcome::{Done, ExecuteError, Executed, ExecutionResult};
+use crate::unfinished::{self, Action, Unfinished};
 use onceward_keys::attempt_id;
 
 /// An answer to a begin that could wait counts as given out of a wait if it took this long; the
@@ -34,10 +30,6 @@ const PROMPT_ANSWER_MAX: Duration = Duration::from_millis(10);
 /// How often a begin is made anew, with a new attempt id, after an acquisition that ended before
 /// its work started. At the limit the execution is unavailable.
 const BEGINS_MAX: u32 = 3;
-
-/// Pauses between completes that fail: from, to.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// What a begin came to.
 pub(crate) enum Begun<B> {
@@ -65,7 +57,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         let begun = self.ask(key, fingerprint, wait_until, Some(&lead)).await;
         match &begun {
             Ok(Begun::Claimed(claim, _)) => {
-                claim.is_led_by(&lead);
+                lead.watches(claim);
                 lead.runs(claim.ownership());
             }
             Ok(Begun::Answered(answer)) => lead.answered(Ok(answer)),
@@ -129,9 +121,8 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         let answer = match outcome? {
             BeginOutcome::Acquired(acquired) => {
                 let backend = self.backend.clone();
-                let namespace = self.namespace.clone();
                 let (key, lease) = (key.clone(), begin.lease);
-                let claim = Claim::new(backend, namespace, key, acquired, lease, sent);
+                let claim = Claim::new(backend, key, acquired, lease, sent);
                 let ready = self.ready(Arc::new(claim), begin, sent, lead).await?;
                 return Ok(ready.map(|claim| Begun::Claimed(claim, lead.cloned())));
             }
@@ -166,7 +157,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
             return Ok(Some(claim));
         }
         let give_back =
-            surely_not_done(&claim.acquired).then(|| give_up(&claim, Certainty::NotDone));
+            surely_not_done(claim.acquired()).then(|| give_up(&claim, Certainty::NotDone));
         let mut unfinished = Unfinished { action: give_back, lead: lead.cloned() };
         // On an error `unfinished` gives the identity back in the background: nothing ran.
         let renewed = claim.renew(None).await?;
@@ -186,7 +177,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         F: Future<Output = Result<T, E>>,
         T: Into<ExecutionResult>,
     {
-        call.runs(claim.acquired.attempt_number);
+        call.runs(claim.acquired().attempt_number);
         let dropped = self.drop_does().certainty();
         let cut_off = dropped.map(|certainty| give_up(&claim, certainty));
         let mut unfinished = Unfinished { action: cut_off, lead: lead.cloned() };
@@ -210,7 +201,8 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
         };
         unfinished.action =
             Some(Action::Store { claim: Arc::clone(&claim), result: result.clone() });
-        let stored = store(&claim, &result, &self.figures).await;
+        let repeats = || self.figures.add(Figure::CompletesRepeated);
+        let stored = store(&claim, result.as_ref(), repeats).await;
         unfinished.action = None;
         match stored {
             Ok(not_kept) => {
@@ -218,12 +210,12 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
                     result: result.into(),
                     not_kept,
                     replayed: false,
-                    attempt_number: claim.acquired.attempt_number,
+                    attempt_number: claim.acquired().attempt_number,
                     age: Millis::ZERO,
-                    retention_left: claim.acquired.retention_left,
+                    retention_left: claim.acquired().retention_left,
                 };
                 if let Some(lead) = lead {
-                    lead.ran(&done, claim.retention_until);
+                    lead.ran(&done, claim.retention_until());
                 }
                 Ok(Executed::Ran(done))
             }
@@ -231,65 +223,24 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
                 tracing::warn!(%why, "the work ran but lost ownership");
                 Err(ExecuteError::LostOwnership { why, result })
             }
-            Err(NotStored::Error(cause)) => {
+            Err(NotStored::Unanswered(cause)) => {
+                let cause = ClientError::from(cause);
                 tracing::warn!(error = %cause, "the work ran but its result is not stored");
                 Err(ExecuteError::NotStored { cause, result })
             }
         }
     }
 
-    async fn fail(&self, claim: &Arc<Claim<B>>, unfinished: &mut Unfinished<B>) {
+    async fn fail(&self, claim: &Arc<Claim<B>>, owed: &mut Unfinished<B>) {
         let certainty = self.failure_does().certainty();
-        unfinished.action = certainty.map(|certainty| give_up(claim, certainty));
+        owed.action = certainty.map(|certainty| give_up(claim, certainty));
         if let Some(certainty) = certainty {
-            claim.abandon(certainty).await;
+            unfinished::give_up(claim, certainty).await;
         }
-        unfinished.action = None;
+        owed.action = None;
     }
-}
-
-enum NotStored {
-    Lost(Lost),
-    Error(ClientError),
 }
 
 fn give_up<B>(claim: &Arc<Claim<B>>, certainty: Certainty) -> Action<B> {
     Action::GiveUp { claim: Arc::clone(claim), certainty }
-}
-
-/// Completes, repeating the same complete (S3) while it gets no answer and the lease runs; at
-/// least once, for a lapsed owner's result is taken while nobody has taken over (S8).
-async fn store<B: Backend<Bytes = Bytes>>(
-    claim: &Claim<B>,
-    result: &ExecutionResult,
-    figures: &Figures,
-) -> Result<Option<NotKept>, NotStored> {
-    if let Some(why @ (Lost::Fenced | Lost::Gone)) = claim.lost() {
-        return Err(NotStored::Lost(why)); // Final (S4): no need to ask.
-    }
-    let mut pauses = Backoff::new(PAUSE_MIN, PAUSE_MAX);
-    loop {
-        let error = match claim.complete(result).await {
-            Ok(
-                CompleteOutcome::Completed { not_kept }
-                | CompleteOutcome::AlreadyCompleted { not_kept },
-            ) => return Ok(not_kept),
-            Ok(CompleteOutcome::Conflict) => return Err(NotStored::Lost(Lost::Conflict)),
-            Ok(CompleteOutcome::Mismatch) => return Err(NotStored::Lost(Lost::Mismatch)),
-            Ok(CompleteOutcome::Fenced) => return Err(NotStored::Lost(Lost::Fenced)),
-            Ok(CompleteOutcome::Gone) => return Err(NotStored::Lost(Lost::Gone)),
-            Ok(CompleteOutcome::NeedFingerprint) => ClientError::BadInput {
-                field: "fingerprint".to_owned(),
-                message: "fingerprint is still to come: bind it before the work ends".to_owned(),
-            },
-            Err(error) => error,
-        };
-        let left = claim.lease_until().saturating_duration_since(Instant::now());
-        if !error.is_retryable() || left.is_zero() {
-            return Err(NotStored::Error(error));
-        }
-        tracing::debug!(%error, "complete failed, repeating it");
-        sleep(pauses.next().min(left)).await;
-        figures.add(Figure::CompletesRepeated);
-    }
 }

@@ -32,6 +32,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use onceward_claim::{Claim, Lost};
 use onceward_core::limits::CHECKPOINT_BYTES_MAX;
 use onceward_core::{AbandonOutcome, Backend, Certainty, Fingerprint, Policy, ScopedKeyBuf};
 use serde::de::DeserializeOwned;
@@ -39,17 +40,17 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::call::{Call, execution_span};
-use crate::claim::Claim;
 use crate::client::Client;
 use crate::codec::{CodecError, Json};
 use crate::context::{CheckpointError, Context};
 use crate::error::ClientError;
 use crate::execution::{Execution, OnFailure};
 use crate::flight::Lead;
-use crate::outcome::{Done, ExecuteError, Executed, ExecutionResult, Lost};
+use crate::outcome::{Done, ExecuteError, Executed, ExecutionResult};
 use crate::run::Begun;
 use crate::schema::Schema;
 use crate::typed::{TypedError, TypedOutput};
+use crate::unfinished::give_up;
 
 mod compensate;
 mod error;
@@ -255,7 +256,7 @@ impl<B: Backend<Bytes = Bytes> + Clone + 'static> Execution<B> {
     async fn stop(&self, claim: &Claim<B>, halt: Halt) -> Stopped {
         let certainty = self.end_of(&halt).certainty();
         let given_up = match certainty {
-            Some(certainty) => claim.abandon(certainty).await,
+            Some(certainty) => give_up(claim, certainty).await,
             None => None,
         };
         let next = match (certainty, given_up) {

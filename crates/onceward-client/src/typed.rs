@@ -33,7 +33,7 @@ pub struct TypedExecution<B = Client, C = Json> {
     codec: C,
 }
 
-impl<B, C: Codec> fmt::Debug for TypedExecution<B, C> {
+impl<B: Backend<Bytes = Bytes>, C: Codec> fmt::Debug for TypedExecution<B, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TypedExecution")
             .field("execution", &self.execution)

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use onceward_claim::{Claim, surely_not_done};
 use onceward_core::{
-    Abandon, Acquired, Backend, Begin, BeginOutcome, Certainty, Millis, ScopedKeyBuf,
+    Abandon, AbandonOutcome, Backend, Begin, BeginOutcome, Certainty, Millis, ScopedKeyBuf,
 };
 use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
-use crate::claim::Claim;
 use crate::flight::Lead;
 use crate::outcome::ExecutionResult;
 
@@ -51,9 +51,9 @@ impl<B: Backend<Bytes = Bytes>> Action<B> {
         match self {
             Self::Undo { backend, key, begin } => undo(&backend, &key, &begin).await,
             Self::GiveUp { claim, certainty } => {
-                claim.abandon(certainty).await;
+                give_up(&claim, certainty).await;
             }
-            Self::Store { claim, result } => match claim.complete(&result).await {
+            Self::Store { claim, result } => match claim.complete(result.as_ref()).await {
                 Ok(outcome) => tracing::debug!(outcome = outcome.name(), "completed after a drop"),
                 Err(error) => {
                     tracing::warn!(%error, "the execution was dropped, its result is not stored");
@@ -63,11 +63,22 @@ impl<B: Backend<Bytes = Bytes>> Action<B> {
     }
 }
 
-/// Whether "not done" is true of an acquisition whose work never started. After a takeover it need
-/// not be: a predecessor may have run some of the work, and its checkpoint would end with the
-/// identity (S19). Such an acquisition is left to its lease.
-pub(crate) const fn surely_not_done(acquired: &Acquired<Bytes>) -> bool {
-    acquired.attempt_number == 1
+/// Gives the identity up, as far as that can be done now; else, on `None`, the end of the lease
+/// does.
+pub(crate) async fn give_up<B: Backend<Bytes = Bytes>>(
+    claim: &Claim<B>,
+    certainty: Certainty,
+) -> Option<AbandonOutcome> {
+    match claim.abandon(certainty).await {
+        Ok(outcome) => {
+            tracing::debug!(outcome = outcome.name(), "gave the identity up");
+            Some(outcome)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "could not give the identity up: its lease decides");
+            None
+        }
+    }
 }
 
 /// Repeats the begin to learn its fence (S3), then abandons: nothing ran.

@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use onceward_claim::{Backoff, Claim, LateDigest, surely_not_done};
 use onceward_core::{
-    Acquired, Backend, BackendError, Begin, BeginOutcome, Certainty, Fingerprint, Millis,
-    RenewOutcome, ScopedKeyBuf,
+    Backend, BackendError, Begin, BeginOutcome, Certainty, Fingerprint, Millis, RenewOutcome,
+    ScopedKeyBuf,
 };
 use onceward_keys::attempt_id;
 use tokio::time::{Instant, sleep};
 use tracing::Instrument as _;
 
-use crate::claim::{Claim, LateDigest};
 use crate::layer::Shared;
-use crate::retry::Backoff;
 
 /// An answer to a begin that could wait counts as given out of a wait if it took this long; the
 /// owner then renews before it starts (S10). The lease is counted from the sending in any case.
@@ -25,8 +24,8 @@ const PROMPT_ANSWER_MAX: Duration = Duration::from_millis(10);
 const BEGINS_MAX: u32 = 3;
 
 /// Pauses between repeats of an operation that got no answer: from, to.
-pub(crate) const PAUSE_MIN: Duration = Duration::from_millis(20);
-pub(crate) const PAUSE_MAX: Duration = Duration::from_millis(500);
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// What a begin came to.
 pub(crate) enum Begun<B> {
@@ -87,7 +86,8 @@ async fn attempt<B: Backend<Bytes = Bytes> + Clone + 'static>(
             Ok(BeginOutcome::Acquired(acquired)) => {
                 let backend = shared.backend.clone();
                 let (key, late) = (key.clone(), late.cloned());
-                let claim = Claim::new(backend, key, acquired, &begin, sent, late);
+                let claim = Claim::new(backend, key, acquired, begin.lease, sent);
+                let claim = claim.with_late_digest(late);
                 return ready(shared, Arc::new(claim), &begin, sent).await;
             }
             Ok(BeginOutcome::Gone) => return Ok(None),
@@ -131,7 +131,7 @@ async fn renewed<B: Backend<Bytes = Bytes> + Clone + 'static>(
     let patience = Instant::now() + shared.settings.begin_patience;
     let mut pauses = Backoff::new(PAUSE_MIN, PAUSE_MAX);
     loop {
-        match claim.renew().await {
+        match claim.renew(None).await {
             Ok(RenewOutcome::Renewed { .. }) => return Ok(Some(Begun::Owned(claim))),
             Ok(_) => return Ok(None),
             Err(error) => {
@@ -145,13 +145,6 @@ async fn renewed<B: Backend<Bytes = Bytes> + Clone + 'static>(
     }
 }
 
-/// Whether "not done" is true of an acquisition whose work never started. After a takeover it need
-/// not be: a predecessor may have run some of the work, and its checkpoint would end with the
-/// identity (S19). Such an acquisition is left to its lease.
-pub(crate) const fn surely_not_done(acquired: &Acquired<Bytes>) -> bool {
-    acquired.attempt_number == 1
-}
-
 /// Repeats the begin to learn its fence (S3), then abandons: nothing ran. Goes on for the length of
 /// the lease, after which there is nothing to give back.
 async fn undo<B: Backend<Bytes = Bytes>>(backend: B, key: ScopedKeyBuf, begin: Begin) {
@@ -162,7 +155,7 @@ async fn undo<B: Backend<Bytes = Bytes>>(backend: B, key: ScopedKeyBuf, begin: B
         match backend.begin(key.as_ref(), &begin).await {
             Ok(BeginOutcome::Acquired(acquired)) => {
                 if surely_not_done(&acquired) {
-                    let claim = Claim::new(backend, key, acquired, &begin, Instant::now(), None);
+                    let claim = Claim::new(backend, key, acquired, begin.lease, Instant::now());
                     give_up(&claim, Certainty::NotDone, until).await;
                 }
                 return;

@@ -7,14 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use onceward_claim::{Claim, Lost};
 use onceward_core::{
     Acquired, Backend, BackendError, CheckpointOutcome, Checkpointed, Fence, Millis, Refusal,
     RenewOutcome, Token,
 };
 use tokio::time::Instant;
-
-use crate::claim::Claim;
-use crate::ownership::Lost;
 
 /// The request extension of a guarded request: who owns the identity, what a predecessor left, and
 /// whether it still holds.
@@ -141,11 +139,11 @@ trait Held: Send + Sync {
 
 impl<B: Backend<Bytes = Bytes>> Held for Claim<B> {
     fn acquired(&self) -> &Acquired<Bytes> {
-        &self.acquired
+        Self::acquired(self)
     }
 
     fn derived_key(&self) -> String {
-        onceward_keys::derived_key(self.key.as_ref().within(self.backend.namespace()))
+        onceward_keys::derived_key(self.key().as_ref().within(self.backend().namespace()))
     }
 
     fn lost(&self) -> Option<Lost> {
@@ -174,7 +172,7 @@ async fn save_checkpoint<B: Backend<Bytes = Bytes>>(
     ordinal: u32,
     bytes: &[u8],
 ) -> Result<u32, CheckpointError> {
-    if claim.unbound() && claim.digest().is_some() {
+    if claim.is_unbound() && claim.digest().is_some() {
         bind(claim).await?;
     }
     let lost = match claim.checkpoint(ordinal, bytes).await? {
@@ -190,7 +188,7 @@ async fn save_checkpoint<B: Backend<Bytes = Bytes>>(
 }
 
 async fn bind<B: Backend<Bytes = Bytes>>(claim: &Claim<B>) -> Result<(), CheckpointError> {
-    match claim.renew().await? {
+    match claim.renew(None).await? {
         RenewOutcome::Renewed { .. } => Ok(()),
         RenewOutcome::Mismatch => Err(CheckpointError::Lost(Lost::Mismatch)),
         RenewOutcome::Conflict => Err(CheckpointError::Lost(Lost::Conflict)),

@@ -9,20 +9,18 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Request, Response, StatusCode, header, response};
 use http_body::Body;
+use onceward_claim::{Claim, Keeper, Lost, NotStored, store};
 use onceward_core::{Backend, Certainty, ResultRef};
 use onceward_http::{Disposition, Ending, Outcome, Problem};
 use tower_service::Service;
 use tracing::Span;
 
 use crate::body::{Chunks, Collect, Collected, RequestBody, ResponseBody, Whole};
-use crate::claim::Claim;
 use crate::context::Context;
 use crate::flow::{Answer, Failure, Late, rejected, with_outcome};
-use crate::keeper::Keeper;
 use crate::layer::Shared;
 use crate::mark::NoSideEffect;
-use crate::ownership::Lost;
-use crate::settle::{self, NotStored};
+use crate::settle;
 
 /// The body of a handler's answer, as far as it has been read.
 enum Content<ResB: Body> {
@@ -63,7 +61,7 @@ where
         S: Service<Request<RequestBody<ReqB>>, Response = Response<ResB>>,
         ResB: Body<Data = Bytes>,
     {
-        Span::current().record("attempt_number", self.claim.acquired.attempt_number);
+        Span::current().record("attempt_number", self.claim.acquired().attempt_number);
         request.extensions_mut().insert(Context::new(Arc::clone(&self.claim)));
         let handling = async move { service.call(request).await };
         match self.keeping(handling).await {
@@ -170,7 +168,7 @@ where
             return Err(Problem::LostOwnership);
         }
         self.keeper = None; // From here on the lease only runs out.
-        match settle::store(&self.claim, result).await {
+        match store(&self.claim, result, || ()).await {
             Ok(not_kept) => {
                 self.shared.counters.completed(not_kept);
                 Ok(())

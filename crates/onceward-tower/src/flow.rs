@@ -19,6 +19,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Request, Response, request};
 use http_body::Body;
+use onceward_claim::{LateDigest, surely_not_done};
 use onceward_core::{Backend, BeginOutcome, Certainty, Fingerprint, ScopedKeyBuf};
 use onceward_http::{Outcome, Problem, Step};
 use onceward_keys::ShortHash;
@@ -26,9 +27,8 @@ use tokio::sync::oneshot;
 use tower_service::Service;
 use tracing::{Instrument as _, Span};
 
-use crate::attempt::{Begun, acquire, surely_not_done};
+use crate::attempt::{Begun, acquire};
 use crate::body::{RequestBody, ResponseBody, Rest, Streamed, Whole};
-use crate::claim::LateDigest;
 use crate::execution::Execution;
 use crate::layer::Shared;
 use crate::settle;
@@ -197,7 +197,7 @@ where
     let step = match acquire(shared, key, Fingerprint::Digest(digest), None).await {
         // The identity became free meanwhile, and the body is read away: the next try has it.
         Begun::Owned(claim) => {
-            if surely_not_done(&claim.acquired) {
+            if surely_not_done(claim.acquired()) {
                 // Whatever it answers: nothing ran here.
                 let _ = settle::abandon(shared, &claim, Certainty::NotDone).await;
             }

@@ -45,17 +45,13 @@ mod attempt;
 #[cfg(feature = "axum")]
 pub mod axum;
 mod body;
-mod claim;
 mod context;
 mod detached;
 mod execution;
 mod flow;
 pub mod future;
-mod keeper;
 mod layer;
 mod mark;
-mod ownership;
-mod retry;
 mod service;
 mod settle;
 mod stats;
@@ -64,11 +60,11 @@ pub use body::{RequestBody, ResponseBody};
 pub use context::{CheckpointError, Context};
 pub use layer::{BEGIN_PATIENCE, IdempotencyLayer, IdempotencyLayerBuilder, UNREAD_BYTES_MAX};
 pub use mark::NoSideEffect;
+pub use onceward_claim::Lost;
 pub use onceward_http::{
     Ambiguous, Audit, FingerprintPolicy, HeaderPolicy, HttpPolicy, Outcome, Preset, Scope,
     StoredAnswer,
 };
-pub use ownership::Lost;
 pub use service::Idempotency;
 pub use stats::LayerStats;
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use onceward_claim::Lost;
 use onceward_core::{Checkpointed, Digest, Fence, Millis, Token};
 use tokio::time::timeout;
 
 use super::Inner;
 use crate::context::CheckpointError;
-use crate::outcome::Lost;
 
 /// Handed to the work: who owns the identity, what a predecessor left, and whether it still holds.
 ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 use onceward_core::Millis;
 use tokio::time::Instant;
 
-use crate::span::after;
+use onceward_claim::after;
 
 /// What holds for an operation, its repeats included.
 ///

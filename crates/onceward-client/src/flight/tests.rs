@@ -20,6 +20,11 @@ impl Wake for Woken {
     }
 }
 
+/// Of an owner whose lease ends then.
+fn held_until(until: Instant) -> Ownership {
+    Ownership::granted(until, Millis::ZERO)
+}
+
 /// Lets the scheduler choose anew.
 async fn step() {
     let mut polled = false;
@@ -158,7 +163,7 @@ async fn call(
         drop(leads);
         return lead.answered(Ok(&Executed::Replayed(done(number)))); // It was done before.
     }
-    let ownership = watch::Sender::new(Ownership::until(expires_at));
+    let ownership = watch::Sender::new(held_until(expires_at));
     lead.runs(ownership.subscribe());
     let runs = Runs::start(&book, who);
     for _ in 0..fate.within(0..8) {
@@ -168,7 +173,7 @@ async fn call(
         0 => {} // Its work errs.
         1 => {
             drop((leads, runs)); // It loses ownership: another may lead while it goes on.
-            ownership.send_replace(Ownership::until(Instant::now()));
+            ownership.send_replace(held_until(Instant::now()));
             lead.hand_over();
             step().await;
             lead.ran(&done(u16::MAX), expires_at); // Is nobody's answer.
@@ -331,7 +336,7 @@ fn only_a_lease_that_runs_proves_what_the_identity_is_bound_to_s6() {
             let now = Instant::now();
             let length = Duration::from_millis(from_now_ms.unsigned_abs());
             let until = if from_now_ms < 0 { now - length } else { now + length };
-            lead.runs(watch::Sender::new(Ownership::until(until)).subscribe());
+            lead.runs(watch::Sender::new(held_until(until)).subscribe());
         })
     };
     assert!(matches!(runs(10_000), Place::Answered(Ok(Executed::Mismatch))));

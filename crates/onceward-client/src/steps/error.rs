@@ -3,13 +3,13 @@
 use std::error::Error;
 use std::fmt;
 
+use onceward_claim::Lost;
 use onceward_core::Millis;
 
 use super::failure::{StepSource, TerminalFailure};
 use super::ledger::{LEDGER_BYTES_MAX, LEDGER_VERSION};
 use super::name::STEP_NAME_BYTES_MAX;
 use crate::context::CheckpointError;
-use crate::outcome::Lost;
 
 /// Why a step gave the program no result. The run ends with it, whatever the program makes of it.
 ///

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use onceward_claim::{Backoff, Lost};
 use onceward_core::{Backend, BackendError};
 use serde_json::value::RawValue;
 use tokio::time::sleep;
@@ -17,8 +18,6 @@ use super::name;
 use super::step_context::StepContext;
 use super::step_retry::StepRetry;
 use crate::context::{CheckpointError, Context};
-use crate::outcome::Lost;
-use crate::retry::Backoff;
 
 /// Pauses between saves that get no answer: from, to.
 const PAUSE_MIN: Duration = Duration::from_millis(20);

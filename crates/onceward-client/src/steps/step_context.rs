@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use onceward_claim::Lost;
 use onceward_core::{Backend, Fence};
 
 use super::step_key::{compensation_key, step_key};
 use crate::client::Client;
 use crate::context::Context;
-use crate::outcome::Lost;
 
 /// Handed to each try of a step or of a compensation. Cheap to clone.
 ///

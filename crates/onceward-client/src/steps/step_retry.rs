@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::retry::Backoff;
+use onceward_claim::Backoff;
 
 /// Tries of a step, or of a compensation, that fails for now ([`StepFailure::retryable`]).
 ///

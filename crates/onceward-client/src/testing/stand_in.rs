@@ -12,7 +12,7 @@ use super::script::Script;
 use crate::embedded::Embedded;
 use crate::error::ClientError;
 use crate::reply::Reply;
-use crate::span::after;
+use onceward_claim::after;
 
 /// One for all clients of a test store.
 pub(crate) struct StandIn {

@@ -20,7 +20,7 @@ pub(crate) fn key() -> ScopedKeyBuf {
 }
 
 pub(crate) fn execution(fake: &Fake) -> Execution<Fake> {
-    Execution::over(fake.clone(), "orders").unwrap()
+    Execution::over(fake.clone())
 }
 
 pub(crate) type Answer = Result<Executed, ExecuteError<&'static str>>;

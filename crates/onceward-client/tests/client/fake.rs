@@ -172,7 +172,7 @@ impl Backend for Fake {
     type Bytes = Bytes;
 
     fn namespace(&self) -> Namespace<'_> {
-        Namespace::DEFAULT
+        Namespace::new("orders").expect("a name")
     }
 
     async fn begin(

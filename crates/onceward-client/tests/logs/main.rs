@@ -59,7 +59,7 @@ async fn no_log_holds_a_key_a_body_or_an_attempt_id_s16() {
         .renew(ok(RenewOutcome::Fenced))
         .abandon(down())
         .complete(down().forever());
-    let execution = Execution::over(fake.clone(), "orders").unwrap();
+    let execution = Execution::over(fake.clone());
     let scoped = ScopedKeyBuf::new("secret-tenant", "secret-key").unwrap();
     for fails in [false, true] {
         let work = async |run: Context<Fake>| {
@@ -96,7 +96,7 @@ async fn a_span_tells_how_its_execution_ended() {
         .with_writer(log.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let execution = Execution::over(Fake::new(), "orders").unwrap();
+    let execution = Execution::over(Fake::new());
     let execute = async |fails: bool| {
         let work = async |_: Context<Fake>| {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -132,7 +132,7 @@ async fn a_call_that_waits_for_the_work_that_waits_for_it_shows_in_the_log() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let execution = Execution::over(Fake::new(), "orders").unwrap();
+    let execution = Execution::over(Fake::new());
     let scoped = ScopedKeyBuf::new("secret-tenant", "secret-key").unwrap();
     let (inner, same) = (execution.clone(), scoped.clone());
     let work = async |_: Context<Fake>| {

@@ -7,12 +7,12 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use onceward_claim::LateDigest;
 use onceward_http::StreamedFingerprint;
 use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
 
 use super::collect::{Chunks, Whole};
-use crate::claim::LateDigest;
 
 pin_project! {
     /// A request's body behind the layer: untouched, read into memory, or streaming while its digest

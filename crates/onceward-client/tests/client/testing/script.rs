@@ -88,7 +88,7 @@ async fn calls_are_told_apart_by_key_and_show_none_s16() {
 async fn any_code_over_the_port_is_tested_as_it_is() {
     let store = TestStore::new();
     store.fail(Operation::Begin, Outage::ReplyLost);
-    let execution = Execution::over(store.client("orders"), "orders").unwrap();
+    let execution = Execution::over(store.client("orders"));
     let work = async |run: Context| Ok::<_, ()>(run.attempt_number().to_string());
     let ran = execution.execute(key("port"), Fingerprint::None, work).await.unwrap();
     assert_eq!(ran.done().and_then(Done::body).map(|body| &body[..]), Some(&b"1"[..]), "S3");

@@ -1,4 +1,5 @@
-//! Keeps the lease while the work runs, in a task of its own.
+//! Keeps the lease while the work runs, in a task of its own: work that computes for a while
+//! between two awaits does not hold up its own renewal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,19 +10,23 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Instrument as _;
 
+use crate::backoff::Backoff;
 use crate::claim::Claim;
-use crate::outcome::Lost;
-use crate::retry::Backoff;
+use crate::ownership::Lost;
 
 /// Pauses between renewals that fail: from, to. Each grows from the one before, with jitter.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// The task; it ends with this value.
-pub(crate) struct Keeper(JoinHandle<()>);
+/// Renews the lease of a claim, and tells its work when ownership is lost; a task that ends with this
+/// value.
+#[derive(Debug)]
+pub struct Keeper(JoinHandle<()>);
 
 impl Keeper {
-    pub(crate) fn start<B: Backend<Bytes = Bytes> + 'static>(claim: Arc<Claim<B>>) -> Self {
+    /// Starts the task in the current runtime.
+    #[must_use]
+    pub fn start<B: Backend<Bytes = Bytes> + 'static>(claim: Arc<Claim<B>>) -> Self {
         let keeping = async move {
             tokio::join!(renew(&claim), watch_lease(&claim));
         };
@@ -47,7 +52,8 @@ async fn renew<B: Backend<Bytes = Bytes>>(claim: &Claim<B>) {
             match claim.renew(None).await {
                 Ok(RenewOutcome::Renewed { .. }) => break,
                 Ok(lost) => {
-                    tracing::warn!(outcome = lost.name(), "ownership is lost");
+                    let key = claim.key_hash();
+                    tracing::warn!(%key, outcome = lost.name(), "ownership is lost");
                     return;
                 }
                 Err(error) => {
@@ -62,10 +68,9 @@ async fn renew<B: Backend<Bytes = Bytes>>(claim: &Claim<B>) {
 /// Tells the work when the lease has ended by our own count.
 async fn watch_lease<B: Backend<Bytes = Bytes>>(claim: &Claim<B>) {
     loop {
-        let until = claim.lease_until();
-        sleep_until(until).await;
+        sleep_until(claim.lease_until()).await;
         if claim.lease_until() <= Instant::now() {
-            tracing::warn!("the lease ended and could not be renewed");
+            tracing::warn!(key = %claim.key_hash(), "the lease ended and could not be renewed");
             claim.lose(Lost::LeaseEnded);
             return;
         }

@@ -5,6 +5,8 @@ use std::fmt;
 use onceward_core::{Digest, Millis};
 use tokio::time::Instant;
 
+use crate::span::after;
+
 /// How ownership was lost.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -35,7 +37,7 @@ impl Lost {
     }
 
     /// Whether the store said so, for good; a lease that ended by our count alone may still be ours.
-    pub(crate) const fn is_final(self) -> bool {
+    const fn is_final(self) -> bool {
         !matches!(self, Self::LeaseEnded)
     }
 }
@@ -52,10 +54,10 @@ impl fmt::Display for Lost {
     }
 }
 
-/// Counted from when requests were sent, so that it is never later than the store's own deadline
-/// (S6).
+/// What a process knows of its own ownership. Counted from when requests were sent, so that it is
+/// never later than the store's own deadline (S6).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ownership {
+pub struct Ownership {
     /// Never moves back.
     lease_until: Instant,
     /// When the latest granted request was sent, and the lease it got.
@@ -71,14 +73,16 @@ pub(crate) struct Ownership {
 const RENEW_EVERY_MIN: Millis = Millis::new(20);
 
 impl Ownership {
-    pub(crate) fn granted(sent: Instant, lease: Millis) -> Self {
-        let lease_until = sent + lease.as_duration();
+    /// By a request that was sent then.
+    #[must_use]
+    pub fn granted(sent: Instant, lease: Millis) -> Self {
+        let lease_until = after(sent, lease);
         Self { lease_until, renewed_at: sent, granted: lease, lost: None, bound: None }
     }
 
     /// A renewal sent before a bind may be answered after it: nothing unbinds (S9).
     pub(crate) fn renewed(&mut self, sent: Instant, lease: Millis, bound: Option<Digest>) {
-        self.lease_until = self.lease_until.max(sent + lease.as_duration());
+        self.lease_until = self.lease_until.max(after(sent, lease));
         self.renewed_at = sent;
         self.granted = lease;
         self.bound = bound.or(self.bound);
@@ -96,22 +100,35 @@ impl Ownership {
         news
     }
 
-    pub(crate) const fn lost(&self) -> Option<Lost> {
+    /// How it was lost, if it was.
+    #[must_use]
+    pub const fn lost(&self) -> Option<Lost> {
         self.lost
     }
 
-    pub(crate) const fn bound(&self) -> Option<Digest> {
+    /// The digest that the store has bound for this owner.
+    #[must_use]
+    pub const fn bound(&self) -> Option<Digest> {
         self.bound
     }
 
-    pub(crate) const fn lease_until(&self) -> Instant {
+    /// When the lease ends.
+    #[must_use]
+    pub const fn lease_until(&self) -> Instant {
         self.lease_until
     }
 
+    /// Whether it holds, as far as is known.
+    #[must_use]
+    pub fn holds(&self, now: Instant) -> bool {
+        self.lost.is_none() && now < self.lease_until
+    }
+
     /// A third of the lease after it was granted.
-    pub(crate) fn renewal_due(&self) -> Instant {
+    #[must_use]
+    pub fn renewal_due(&self) -> Instant {
         let third = Millis::new(self.granted.get() / 3).max(RENEW_EVERY_MIN);
-        self.renewed_at + third.as_duration()
+        after(self.renewed_at, third)
     }
 }
 

@@ -8,7 +8,9 @@ use tokio::time::Instant;
 /// instants overflows.
 const LENGTH_MAX: Millis = Millis::from_secs(400 * 24 * 3_600);
 
-pub(crate) fn after(start: Instant, length: Millis) -> Instant {
+/// `start` and `length`, whatever a peer or a caller says that is.
+#[must_use]
+pub fn after(start: Instant, length: Millis) -> Instant {
     start + length.min(LENGTH_MAX).as_duration()
 }
 

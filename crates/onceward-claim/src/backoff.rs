@@ -7,13 +7,15 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 /// An endless series of pauses: each about twice the one before, up to a bound, plus up to its
 /// own length at random.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     pauses: ExponentialBackoff,
     longest: Duration,
 }
 
 impl Backoff {
-    pub(crate) fn new(min: Duration, max: Duration) -> Self {
+    /// A series from its shortest pause on, up to its longest, before jitter.
+    #[must_use]
+    pub fn new(min: Duration, max: Duration) -> Self {
         let pauses = ExponentialBuilder::new()
             .with_min_delay(min)
             .with_max_delay(max)
@@ -23,7 +25,12 @@ impl Backoff {
         Self { pauses, longest: max }
     }
 
-    pub(crate) fn next(&mut self) -> Duration {
+    /// The next pause.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it never ends, so there is nothing to unwrap"
+    )]
+    pub fn next(&mut self) -> Duration {
         self.pauses.next().unwrap_or(self.longest)
     }
 }
