@@ -302,26 +302,29 @@ pub(crate) fn files_of(
 
 /// Takes away facts files that no manifest names, for nothing in them was acknowledged, and half
 /// made files. Says the numbers of spares.
+///
+/// The directory is synced first: the manifest that was read may not be durable yet, and the one
+/// before it may name what goes.
 fn remove_unnamed(
     disk: &dyn Disk,
     manifest: &Manifest,
     names: &[String],
 ) -> Result<Vec<u64>, JournalError> {
-    let mut spares = Vec::new();
-    let mut changed = false;
-    for name in names {
+    let is_leftover = |name: &&String| {
         let facts = file_name::facts_number(name);
-        let unnamed = facts.is_some_and(|number| !manifest.files.contains_key(&number));
-        if unnamed || [file_name::MANIFEST_NEW, file_name::PROGRESS_NEW].contains(&name.as_str()) {
+        facts.is_some_and(|number| !manifest.files.contains_key(&number))
+            || [file_name::MANIFEST_NEW, file_name::PROGRESS_NEW].contains(&name.as_str())
+    };
+    let leftovers: Vec<_> = names.iter().filter(is_leftover).collect();
+    if !leftovers.is_empty() {
+        directory::sync(disk)?;
+        for name in leftovers {
+            tracing::info!(name, "taking away a file that was half made, or has expired");
             directory::remove_if_there(disk, name)?;
-            changed = true;
         }
-        spares.extend(file_name::spare_number(name));
-    }
-    if changed {
         directory::sync(disk)?;
     }
-    Ok(spares)
+    Ok(names.iter().filter_map(|name| file_name::spare_number(name)).collect())
 }
 
 /// One reading per file, in their order, and what all of them say. `Timestamp`: the latest end of

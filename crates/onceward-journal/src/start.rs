@@ -20,7 +20,7 @@ use crate::options::{FILE_BYTES_MAX, FILE_BYTES_MIN, JournalOptions};
 use crate::pending::{Stamp, batches};
 use crate::progress::Progress;
 use crate::recovery::Recovered;
-use crate::spares::{Spares, take_away};
+use crate::spares::Spares;
 use crate::stripes::Buffer;
 
 /// What a journal starts from: what recovery found, or a new directory.
@@ -99,7 +99,6 @@ pub(crate) fn files(
     now: Timestamp,
 ) -> Result<Files, JournalError> {
     let names = disk.list().map_err(JournalError::disk("list", ""))?;
-    take_leftovers_away(&*disk, &manifest, &names);
     let file_bytes = options.file_bytes.clamp(FILE_BYTES_MIN, FILE_BYTES_MAX);
     let spares = Spares::find(&*disk, &names, file_bytes);
     let numbers = names
@@ -159,16 +158,4 @@ fn frames_of(tail: &[u8], id: FileId, name: &str, offset: u64) -> Result<Vec<u8>
         at += batch.len;
     }
     Ok(frames)
-}
-
-/// Nothing in a facts file that no manifest names was ever acknowledged.
-fn take_leftovers_away(disk: &dyn Disk, manifest: &Manifest, names: &[String]) {
-    for name in names {
-        let facts = file_name::facts_number(name);
-        let is_named = facts.is_none_or(|number| manifest.files.contains_key(&number));
-        if !is_named || name == file_name::MANIFEST_NEW || name == file_name::PROGRESS_NEW {
-            tracing::info!(name, "taking away a file that was half made");
-            take_away(disk, name);
-        }
-    }
 }
