@@ -149,11 +149,7 @@ where
         if let Some(certainty) = certainty(disposition) {
             return self.give_up(certainty).await;
         }
-        let problem = match ending {
-            Ending::Truncated => Problem::ResponseTruncated,
-            Ending::TimedOut => Problem::HandlerTimedOut,
-            _ => Problem::HandlerFailed,
-        };
+        let problem = ending.problem().unwrap_or(Problem::HandlerFailed);
         let (parts, body) = self.shared.policy.respond(&problem).0.into_parts();
         let head = self.shared.policy.keep(&parts);
         self.complete(head.result(Some(&body))).await
