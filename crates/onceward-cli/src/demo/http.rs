@@ -28,6 +28,9 @@ pub(super) const WORK_US: &str = "x-demo-work-us";
 /// The work is to stand still at this moment until its process is killed.
 pub(super) const CRASH: &str = "x-demo-crash";
 
+/// The type of the problem that the warehouse answers when it fails.
+pub(super) const FAILED: &str = "urn:onceward-demo:failed";
+
 /// How long a caller waits for a reply. Longer than a service waits for another owner.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -62,25 +65,25 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// `None` for an answer to the intent, whatever its status.
+    /// `None` for an answer to the intent, whatever its status: also one that is a problem of
+    /// somebody else's.
     fn of(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Problem {
-            r#type: Option<String>,
+            r#type: String,
         }
         if headers.get(CONTENT_TYPE) != Some(&PROBLEM_JSON) {
             return None;
         }
-        let problem: Option<Problem> = serde_json::from_slice(body).ok();
-        let name = problem
-            .as_ref()
-            .and_then(|problem| problem.r#type.as_deref()?.strip_prefix(TYPE_BASE_DEFAULT));
-        Some(match name {
-            Some("in-progress") => Self::InProgress,
-            Some("in-doubt" | "lost-ownership") => Self::InDoubt,
-            Some("mismatch") => Self::Mismatch,
-            // A problem that is not understood is still no answer.
-            Some(_) | None => Self::Unavailable,
+        let problem: Problem = serde_json::from_slice(body).ok()?;
+        if problem.r#type == FAILED {
+            return Some(Self::Unavailable);
+        }
+        Some(match problem.r#type.strip_prefix(TYPE_BASE_DEFAULT)? {
+            "in-progress" => Self::InProgress,
+            "in-doubt" => Self::InDoubt,
+            "mismatch" => Self::Mismatch,
+            _ => Self::Unavailable,
         })
     }
 }
@@ -193,6 +196,34 @@ pub(super) async fn send_and_lose(
         Loss::HangUp(after) => {
             sleep(after).await;
             Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_problems_of_the_layer_and_of_the_warehouse_are_no_answer() {
+        let json = HeaderValue::from_static("application/json");
+        let typed = |name: &str| format!(r#"{{"type":"{name}","status":409}}"#);
+        #[rustfmt::skip]
+        let cases = [
+            ("the key runs",              PROBLEM_JSON, typed("urn:onceward:problem:in-progress"), Some(Refusal::InProgress)),
+            ("it is in doubt",            PROBLEM_JSON, typed("urn:onceward:problem:in-doubt"),    Some(Refusal::InDoubt)),
+            ("another payload",           PROBLEM_JSON, typed("urn:onceward:problem:mismatch"),    Some(Refusal::Mismatch)),
+            ("one not known here",        PROBLEM_JSON, typed("urn:onceward:problem:full"),        Some(Refusal::Unavailable)),
+            ("the warehouse fails",       PROBLEM_JSON, typed(FAILED),                             Some(Refusal::Unavailable)),
+            ("a carrier's own problem",   PROBLEM_JSON, typed("urn:carrier:bad-address"),          None),
+            ("a problem without a type",  PROBLEM_JSON, "{}".to_owned(),                           None),
+            ("an answer like a problem",  json,         typed("urn:onceward:problem:mismatch"),    None),
+        ];
+        for (why, content_type, body, want) in cases {
+            let headers = [(CONTENT_TYPE, content_type)].into_iter().collect();
+            assert_eq!(Refusal::of(&headers, body.as_bytes()), want, "{why}");
         }
     }
 }

@@ -68,6 +68,9 @@ const NOTES: &str = "\
 A line of --traffic holds method, path, request_content_type, request_body, status,
 response_headers (pairs, in order) and response_body; policy (takeover or in_doubt), if it is
 there, says whether the call may run again after a crash. Intent i is record i modulo their number.
+A call has a side effect: GET and its like, and answers that say that nothing was done, such as 401, are
+refused. The first answer has all recorded headers, a replay those that the layer keeps, so answers are
+compared by status, body and these.
 
 With --json the report is one object; names without a suffix speak of the pass with Onceward. Exit
 code 1 if duplicates_with, replays_differing, takeovers_unexplained, missing or unanswered is not 0.

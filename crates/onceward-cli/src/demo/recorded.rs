@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use bytes::Bytes;
+use onceward_http::REFUSALS;
 use serde::Deserialize;
 
 use super::document::Document;
@@ -86,9 +87,19 @@ impl Record {
         {
             return Err("request_content_type is no header value".to_owned());
         }
+        // A played call has a side effect, and these are not guarded (H8).
+        if method.is_safe() || method == Method::CONNECT {
+            return Err(format!("method {method} asks for no side effect: leave the call out"));
+        }
         // 1xx is no final answer, 204 and 304 have no body that could be compared.
         if StatusCode::from_u16(line.status).is_err() || !(200..=599).contains(&line.status) {
             return Err(format!("status {} is no final answer: give 200 to 599", line.status));
+        }
+        if REFUSALS.iter().any(|refusal| refusal.as_u16() == line.status) {
+            let status = line.status;
+            return Err(format!(
+                "status {status} says that nothing was done (H5): leave the call out"
+            ));
         }
         if matches!(line.status, 204 | 304) && !line.response_body.is_empty() {
             return Err(format!("status {} cannot have a body", line.status));
@@ -267,10 +278,12 @@ mod tests {
             ("not an object",            "17".to_owned(),                                 "invalid type"),
             ("a field is missing",       GOOD.replace("\"status\":201,", ""),             "status"),
             ("no method",                GOOD.replace("POST", "P O"),                     "method"),
+            ("a safe method",            GOOD.replace("POST", "GET"),                     "method GET"),
             ("no path",                  GOOD.replace("/v2/parcels", "parcels"),          "path"),
             ("a path with a space",      GOOD.replace("/v2/parcels", "/a b"),             "path"),
             ("an interim status",        GOOD.replace("201", "101"),                      "status 101"),
             ("a status out of range",    GOOD.replace("201", "600"),                      "status 600"),
+            ("a refusal",                GOOD.replace("201", "403"),                      "status 403"),
             ("no status at all",         GOOD.replace("201", "70000"),                    "70000"),
             ("no header name",           GOOD.replace("X-Node", "X Node"),                "header"),
             ("too many kept headers",    GOOD.replace(pairs, &many.join(",")),            "headers more"),

@@ -32,7 +32,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::document::Document;
 use super::event::{Event, Hex};
-use super::http::{CRASH, INTENT, WORK_US};
+use super::http::{CRASH, FAILED, INTENT, WORK_US};
 use super::ledger::{Entry, LedgerClient};
 use super::recorded::REQUEST_BYTES_MAX;
 use super::schedule::Moment;
@@ -378,7 +378,8 @@ fn reply(document: &Document) -> Response {
 
 /// Nobody knows how far it came: behind the layer the key is in doubt.
 fn failed(detail: &str) -> Response {
-    let problem = serde_json::json!({ "title": "The warehouse failed", "detail": detail });
+    let title = "The warehouse failed";
+    let problem = serde_json::json!({ "type": FAILED, "title": title, "detail": detail });
     let mut response = Response::new(Body::from(problem.to_string()));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
