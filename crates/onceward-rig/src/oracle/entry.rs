@@ -137,6 +137,11 @@ impl Entry {
         }
     }
 
+    /// Whether a fence that somebody names may be another's, for no answer has shown this one's.
+    const fn may_have_another_fence(&self, named: u64) -> bool {
+        self.fence.is_none() && named > self.fence_above
+    }
+
     fn differs_from(&self, named: Option<u64>) -> bool {
         matches!((self.print, named), (Print::Digest(bound), Some(named)) if bound != named)
     }
@@ -247,6 +252,9 @@ impl Ways<'_> {
             Asked::Forget { fence } => {
                 let window = self.window;
                 let mut held = held.clone();
+                if held.entry.as_ref().is_some_and(|entry| entry.may_have_another_fence(fence)) {
+                    self.stays(&held, Told::Fenced);
+                }
                 let Some(entry) = &mut held.entry else { return self.stays(&held, Told::Gone) };
                 if !entry.has_fence(fence) {
                     return self.stays(&held, Told::Fenced);
@@ -437,6 +445,9 @@ impl Ways<'_> {
     fn resolve(&mut self, held: &Held, fence: u64, result: Option<u64>, print: Option<u64>) {
         let window = self.window;
         let mut held = held.clone();
+        if held.entry.as_ref().is_some_and(|entry| entry.may_have_another_fence(fence)) {
+            self.stays(&held, Told::Fenced);
+        }
         let Some(entry) = &mut held.entry else { return self.stays(&held, Told::Gone) };
         if !entry.has_fence(fence) {
             return self.stays(&held, Told::Fenced);
