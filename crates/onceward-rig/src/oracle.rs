@@ -21,7 +21,6 @@ mod standing;
 #[cfg(test)]
 mod tests;
 mod violation;
-mod ways;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;

@@ -13,7 +13,7 @@ pub const CALLS_MAX: usize = 128;
 
 /// Pairs of calls done and standing that one search may look at before it gives up, unless it is
 /// told otherwise.
-pub(crate) const PAIRS_MAX: usize = 1_000_000;
+pub(crate) const PAIRS_MAX: usize = 300_000;
 
 /// How a search ended.
 #[derive(Debug)]

@@ -204,7 +204,6 @@ fn a_fact_that_survived_one_crash_unseen_may_be_lost_in_the_next() {
 #[test]
 fn an_acquisition_that_nobody_heard_of_may_come_back_in_place_of_its_successor_s4() {
     let shown = |fence, number| Told::Reserved { fence, number, doubt: 0 };
-    let resolve = |fence| Asked::Resolve { fence, doubt: 1, result: None, print: None };
     let lives = |back| {
         [
             vec![
@@ -218,11 +217,7 @@ fn an_acquisition_that_nobody_heard_of_may_come_back_in_place_of_its_successor_s
                 unheard(1_400, begin(2)),
                 call(1_401, 1_402, Asked::Get, shown(12, 2)),
             ],
-            vec![
-                call(2_001, 2_002, resolve(12), Told::Fenced),
-                call(2_003, 2_004, Asked::Forget { fence: 12 }, Told::Fenced),
-                call(2_005, 2_006, Asked::Get, shown(back, 1)),
-            ],
+            vec![call(2_001, 2_002, Asked::Get, shown(back, 1))],
         ]
     };
     assert_eq!(judged(INTERVAL, &lives(9)), None);
