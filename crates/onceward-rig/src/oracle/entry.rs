@@ -40,9 +40,6 @@ pub(crate) struct Entry {
     pub(crate) attempt: u128,
     /// `None` while no answer has shown it.
     pub(crate) fence: Option<u64>,
-    /// While none has: it is larger than this, which was the largest known when it was drawn. Not
-    /// than those shown since: what followed it may be lost with a crash, and it is there again.
-    pub(crate) fence_above: u64,
     pub(crate) number: u32,
     pub(crate) print: Print,
     /// Policy in-doubt, else takeover.
@@ -126,11 +123,11 @@ impl Entry {
     }
 
     /// Whether `fence` is this acquisition's; a fence not known so far is learned.
-    fn has_fence(&mut self, fence: u64) -> bool {
+    fn has_fence(&mut self, fence: u64, floor: u64) -> bool {
         match self.fence {
             Some(known) => known == fence,
-            None if fence > self.fence_above => {
-                (self.fence, self.fence_above) = (Some(fence), 0);
+            None if fence > floor => {
+                self.fence = Some(fence);
                 true
             }
             None => false,
@@ -245,10 +242,10 @@ impl Ways<'_> {
                 self.resolve(held, fence, result, print);
             }
             Asked::Forget { fence } => {
-                let window = self.window;
+                let (window, floor) = (self.window, self.floor);
                 let mut held = held.clone();
                 let Some(entry) = &mut held.entry else { return self.stays(&held, Told::Gone) };
-                if !entry.has_fence(fence) {
+                if !entry.has_fence(fence, floor) {
                     return self.stays(&held, Told::Fenced);
                 }
                 let runs = matches!(entry.phase, Phase::Reserved(_));
@@ -279,7 +276,6 @@ impl Ways<'_> {
             let entry = Entry {
                 attempt,
                 fence: None,
-                fence_above: self.floor,
                 number: 1,
                 print,
                 in_doubt,
@@ -316,7 +312,6 @@ impl Ways<'_> {
             let entry = Entry {
                 attempt,
                 fence: None,
-                fence_above: self.floor,
                 number: entry.number + 1,
                 print,
                 in_doubt,
@@ -341,9 +336,6 @@ impl Ways<'_> {
             Some(_) => return,
         };
         entry.fence = drawn;
-        if drawn.is_some() {
-            entry.fence_above = 0;
-        }
         let held = Held { entry: Some(entry), expired: None, ended: held.ended.clone() };
         self.found.push(Way { held, fact: true, drawn, takeover });
     }
@@ -354,7 +346,7 @@ impl Ways<'_> {
         if let Some(told) = self.told {
             let Told::Acquired { fence, number, checkpoint } = *told else { return };
             let same = number == entry.number && checkpoint == entry.checkpoint;
-            if !same || !entry.has_fence(fence) {
+            if !same || !entry.has_fence(fence, self.floor) {
                 return;
             }
         }
@@ -378,7 +370,8 @@ impl Ways<'_> {
         let mine = entry.attempt == owner.attempt;
         let completed = matches!(entry.phase, Phase::Done(_));
         // A fence that no answer has shown cannot be in anybody's hands but the attempt's own.
-        let current = (mine || completed && entry.fence.is_some()) && entry.has_fence(owner.fence);
+        let current = (mine || completed && entry.fence.is_some())
+            && entry.has_fence(owner.fence, self.floor);
         if !current {
             return self.stays(held, Told::Fenced);
         }
@@ -426,7 +419,7 @@ impl Ways<'_> {
         let unknown = entry.fence.is_none();
         if let Some((fence, number)) = shown
             && entry.number == number
-            && entry.has_fence(fence)
+            && entry.has_fence(fence, self.floor)
         {
             let drawn = entry.fence.filter(|_| unknown);
             let held = Held { entry: Some(entry), expired: None, ended: held.ended.clone() };
@@ -435,10 +428,10 @@ impl Ways<'_> {
     }
 
     fn resolve(&mut self, held: &Held, fence: u64, result: Option<u64>, print: Option<u64>) {
-        let window = self.window;
+        let (window, floor) = (self.window, self.floor);
         let mut held = held.clone();
         let Some(entry) = &mut held.entry else { return self.stays(&held, Told::Gone) };
-        if !entry.has_fence(fence) {
+        if !entry.has_fence(fence, floor) {
             return self.stays(&held, Told::Fenced);
         }
         if result.is_some() && entry.differs_from(print) {

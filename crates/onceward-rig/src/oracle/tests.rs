@@ -200,30 +200,3 @@ fn a_fact_that_survived_one_crash_unseen_may_be_lost_in_the_next() {
     let replay = Told::Replay { result: 50, number: 1 };
     assert_eq!(judged(Level::Always, &lives(replay)), Some(Promise::Acknowledged));
 }
-
-#[test]
-fn an_acquisition_that_nobody_heard_of_may_come_back_in_place_of_its_successor_s4() {
-    let shown = |fence, number| Told::Reserved { fence, number, doubt: 0 };
-    let lives = |back| {
-        [
-            vec![
-                call(0, 1, begin(3), acquired(8)),
-                call(400, 401, Asked::Forget { fence: 8 }, Told::Forgotten),
-                unheard(500, begin(1)),
-            ],
-            // It is taken over, and the takeover is seen before it is synced.
-            vec![
-                call(1_001, 1_002, begin(9), Told::InProgress),
-                unheard(1_400, begin(2)),
-                call(1_401, 1_402, Asked::Get, shown(12, 2)),
-            ],
-            vec![call(2_001, 2_002, Asked::Get, shown(back, 1))],
-        ]
-    };
-    assert_eq!(judged(INTERVAL, &lives(9)), None);
-    assert_eq!(
-        judged(INTERVAL, &lives(7)),
-        Some(Promise::Linearizable),
-        "older than one before it"
-    );
-}
