@@ -45,8 +45,8 @@ const CONNECTIONS: usize = 4;
 /// Longer than any daemon is paused or slowed down here.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
-/// For one try while the daemon may be halted.
-const PROBE_WITHIN: Duration = Duration::from_secs(2);
+/// For one try. A daemon that is halted refuses at once; one whose syncs are slow answers late.
+const PROBE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Callers at work on a thread of their own.
 #[derive(Debug)]

@@ -16,6 +16,7 @@
 //! 5. A result that is shown is one that an owner of the key stored, byte for byte.
 
 mod entry;
+mod fences;
 mod search;
 mod standing;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use serde::Serialize;
 
 use crate::call::{Asked, Call, Told};
 use crate::moment::Moment;
+use fences::Fences;
 pub use search::CALLS_MAX;
 use search::{PAIRS_MAX, Searched, search};
 pub use standing::{Ending, Level};
@@ -58,6 +60,8 @@ pub struct Judged {
     /// Keys of a life whose order was not found out, because there were too many. Not a violation,
     /// and not a proof.
     pub unjudged: u64,
+    /// Most pairs of calls done and standing that an order was found among.
+    pub pairs_most: u64,
     /// How often each outcome was seen, as `operation outcome`.
     pub outcomes: BTreeMap<String, u64>,
 }
@@ -70,6 +74,7 @@ impl Judged {
         self.unanswered += other.unanswered;
         self.keys += other.keys;
         self.unjudged += other.unjudged;
+        self.pairs_most = self.pairs_most.max(other.pairs_most);
         for (outcome, times) in &other.outcomes {
             *self.outcomes.entry(outcome.clone()).or_default() += times;
         }
@@ -95,8 +100,7 @@ struct Key {
     standing: Vec<Standing>,
     /// Restarts that `standing` has gone through.
     restarts: usize,
-    owners: HashMap<u64, u128>,
-    attempts: HashSet<u128>,
+    fences: Fences,
     offered: HashSet<u64>,
     history: VecDeque<Call>,
 }
@@ -233,7 +237,7 @@ impl Oracle {
             (_, Some(Told::Completed | Told::Forgotten)) => true,
             (Asked::Begin { attempt, .. }, Some(Told::Acquired { .. })) => {
                 let earlier =
-                    self.keys.get(&call.key).is_some_and(|key| key.attempts.contains(attempt));
+                    self.keys.get(&call.key).is_some_and(|key| key.fences.knows(*attempt));
                 begins.get(attempt) == Some(&1) && !earlier
             }
             _ => false,
@@ -261,8 +265,11 @@ impl Oracle {
         if key.standing.is_empty() {
             return None;
         }
-        match search(&key.standing, calls, death, level, self.pairs_max) {
-            Searched::Explained(standing) => key.standing = standing,
+        match search(&key.standing, calls, death, level, &key.fences, self.pairs_max) {
+            Searched::Explained { standing, pairs } => {
+                self.judged.pairs_most = self.judged.pairs_most.max(pairs as u64);
+                key.standing = standing;
+            }
             Searched::TooMany => {
                 self.judged.unjudged += 1;
                 key.standing.clear();
@@ -282,8 +289,7 @@ impl Key {
         Self {
             standing: vec![Standing::default()],
             restarts,
-            owners: HashMap::new(),
-            attempts: HashSet::new(),
+            fences: Fences::default(),
             offered: HashSet::new(),
             history: VecDeque::new(),
         }
@@ -300,15 +306,12 @@ impl Key {
 
     /// What needs no order to be seen: fences and bytes.
     fn check_answers(&mut self, calls: &[Call], floor: u64) -> Result<(), (Promise, String)> {
-        let earlier = self.attempts.clone();
         for call in calls {
             match call.asked {
                 Asked::Complete { result, .. } | Asked::Resolve { result: Some(result), .. } => {
                     self.offered.insert(result);
                 }
-                Asked::Begin { attempt, .. } => {
-                    self.attempts.insert(attempt);
-                }
+                Asked::Begin { attempt, .. } => self.fences.sent(attempt, floor),
                 _ => {}
             }
         }
@@ -331,15 +334,15 @@ impl Key {
             else {
                 continue;
             };
-            let owner = *self.owners.entry(fence).or_insert(*attempt);
-            if owner != *attempt {
+            if !self.fences.told(fence, *attempt) {
                 return Err((
                     Promise::Fences,
                     format!("fence {fence} was granted to two attempts"),
                 ));
             }
             // An attempt of an earlier life may have acquired then, unheard.
-            if fence <= floor && !earlier.contains(attempt) {
+            let floor = self.fences.floor(*attempt);
+            if fence <= floor {
                 let what = format!(
                     "fence {fence} was granted after a restart, and {floor} before it (S13)"
                 );

@@ -15,8 +15,9 @@ const CALLS_PER_KEY: u32 = 30;
 /// Calls on a key in one life: far below what the oracle can order.
 const CALLS_PER_LIFE: u32 = CALLS_MAX as u32 * 2 / 3;
 
-/// Calls without an answer on a key in one life. Each multiplies what may have happened.
-const UNKNOWN_MAX: usize = 3;
+/// Calls on a key in one life that have no answer, or none yet. Should the daemon end now, each
+/// multiplies what may have happened.
+const UNKNOWN_MAX: usize = 5;
 
 /// What is known, by key.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(crate) struct Page {
     pub(crate) done: bool,
     calls: u32,
     calls_of_life: u32,
+    /// Calls of this life that are under way.
+    under_way: usize,
 }
 
 impl Notebook {
@@ -60,6 +63,7 @@ impl Notebook {
     pub fn turn(&mut self) -> Vec<u32> {
         for page in self.pages.values_mut() {
             page.calls_of_life = 0;
+            page.under_way = 0;
         }
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
@@ -91,14 +95,24 @@ impl Notebook {
             }
             return None;
         }
-        if page.calls_of_life >= CALLS_PER_LIFE || page.unknown.len() >= UNKNOWN_MAX {
+        if page.calls_of_life >= CALLS_PER_LIFE
+            || page.unknown.len() + page.under_way >= UNKNOWN_MAX
+        {
             return None;
         }
         page.calls += 1;
         page.calls_of_life += 1;
+        page.under_way += 1;
         let page = page.clone();
         self.touched.push(key);
         Some((key, page))
+    }
+
+    /// What was opened is done with, answered or not.
+    pub(crate) fn close(&mut self, key: u32) {
+        if let Some(page) = self.pages.get_mut(&key) {
+            page.under_way = page.under_way.saturating_sub(1);
+        }
     }
 
     /// The page of a key that is looked back at, with the calls that got no answer taken from it.

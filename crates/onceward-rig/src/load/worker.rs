@@ -61,6 +61,7 @@ impl Worker {
                     first && second
                 }
             };
+            self.shared.notebook().close(key);
             if !answered {
                 sleep(PAUSE).await;
             }

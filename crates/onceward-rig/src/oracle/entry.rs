@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::call::{Asked, Owner, Print, Told};
 use crate::moment::Moment;
+use crate::oracle::fences::Fences;
 
 /// How long an ended attempt is remembered at least: the daemon's default of `attempt_memory` (S3).
 const ATTEMPT_MEMORY: Duration = Duration::from_secs(120);
@@ -90,8 +91,9 @@ impl Held {
         told: Option<&Told>,
         window: Window,
         floor: u64,
+        fences: &Fences,
     ) -> Vec<Way> {
-        let mut ways = Ways { told, window, floor, found: Vec::new() };
+        let mut ways = Ways { told, window, floor, fences, found: Vec::new() };
         ways.judge(self, asked);
         // S7: its retention may have ended by then.
         if let Some(entry) = &self.entry
@@ -123,10 +125,10 @@ impl Entry {
     }
 
     /// Whether `fence` is this acquisition's; a fence not known so far is learned.
-    fn has_fence(&mut self, fence: u64, floor: u64) -> bool {
+    fn has_fence(&mut self, fence: u64, fences: &Fences) -> bool {
         match self.fence {
             Some(known) => known == fence,
-            None if fence > floor => {
+            None if fences.may_be(fence, self.attempt) => {
                 self.fence = Some(fence);
                 true
             }
@@ -158,6 +160,7 @@ struct Ways<'a> {
     told: Option<&'a Told>,
     window: Window,
     floor: u64,
+    fences: &'a Fences,
     found: Vec<Way>,
 }
 
@@ -173,6 +176,15 @@ impl Ways<'_> {
     fn changes(&mut self, held: Held, told: Told, fact: bool) {
         if self.told.is_none_or(|seen| *seen == told) {
             self.push(held, fact);
+        }
+    }
+
+    /// `fence`, which somebody names, may be another's than that of an acquisition which no answer has
+    /// shown.
+    fn may_name_another(&mut self, held: &Held, fence: u64) {
+        let Some(entry) = &held.entry else { return };
+        if entry.fence.is_none() && self.fences.may_be(fence, entry.attempt) {
+            self.stays(held, Told::Fenced);
         }
     }
 
@@ -242,10 +254,11 @@ impl Ways<'_> {
                 self.resolve(held, fence, result, print);
             }
             Asked::Forget { fence } => {
-                let (window, floor) = (self.window, self.floor);
+                let (window, fences) = (self.window, self.fences);
                 let mut held = held.clone();
+                self.may_name_another(&held, fence);
                 let Some(entry) = &mut held.entry else { return self.stays(&held, Told::Gone) };
-                if !entry.has_fence(fence, floor) {
+                if !entry.has_fence(fence, fences) {
                     return self.stays(&held, Told::Fenced);
                 }
                 let runs = matches!(entry.phase, Phase::Reserved(_));
@@ -346,7 +359,7 @@ impl Ways<'_> {
         if let Some(told) = self.told {
             let Told::Acquired { fence, number, checkpoint } = *told else { return };
             let same = number == entry.number && checkpoint == entry.checkpoint;
-            if !same || !entry.has_fence(fence, self.floor) {
+            if !same || !entry.has_fence(fence, self.fences) {
                 return;
             }
         }
@@ -370,8 +383,11 @@ impl Ways<'_> {
         let mine = entry.attempt == owner.attempt;
         let completed = matches!(entry.phase, Phase::Done(_));
         // A fence that no answer has shown cannot be in anybody's hands but the attempt's own.
+        if mine {
+            self.may_name_another(held, owner.fence);
+        }
         let current = (mine || completed && entry.fence.is_some())
-            && entry.has_fence(owner.fence, self.floor);
+            && entry.has_fence(owner.fence, self.fences);
         if !current {
             return self.stays(held, Told::Fenced);
         }
@@ -419,7 +435,7 @@ impl Ways<'_> {
         let unknown = entry.fence.is_none();
         if let Some((fence, number)) = shown
             && entry.number == number
-            && entry.has_fence(fence, self.floor)
+            && entry.has_fence(fence, self.fences)
         {
             let drawn = entry.fence.filter(|_| unknown);
             let held = Held { entry: Some(entry), expired: None, ended: held.ended.clone() };
@@ -428,10 +444,11 @@ impl Ways<'_> {
     }
 
     fn resolve(&mut self, held: &Held, fence: u64, result: Option<u64>, print: Option<u64>) {
-        let (window, floor) = (self.window, self.floor);
+        let (window, fences) = (self.window, self.fences);
         let mut held = held.clone();
+        self.may_name_another(&held, fence);
         let Some(entry) = &mut held.entry else { return self.stays(&held, Told::Gone) };
-        if !entry.has_fence(fence, floor) {
+        if !entry.has_fence(fence, fences) {
             return self.stays(&held, Told::Fenced);
         }
         if result.is_some() && entry.differs_from(print) {

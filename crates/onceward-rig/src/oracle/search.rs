@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use crate::call::Call;
 use crate::moment::Moment;
+use crate::oracle::fences::Fences;
 use crate::oracle::standing::{Level, Standing};
 
 /// Most calls on one key in one life: one bit each.
@@ -18,8 +19,9 @@ pub(crate) const PAIRS_MAX: usize = 300_000;
 /// How a search ended.
 #[derive(Debug)]
 pub(crate) enum Searched {
-    /// Where the key may stand now. Never empty.
-    Explained(Vec<Standing>),
+    /// Where the key may stand now, which is somewhere, and the pairs of calls done and standing that
+    /// were looked at.
+    Explained { standing: Vec<Standing>, pairs: usize },
     /// No order explains the calls. The furthest that one got: where it stood, and the calls that
     /// had to come next and could not, by number.
     Unexplained { standing: Box<Standing>, stuck: Vec<usize> },
@@ -33,6 +35,7 @@ pub(crate) fn search(
     calls: &[Call],
     death: Moment,
     level: Level,
+    fences: &Fences,
     pairs_max: usize,
 ) -> Searched {
     if calls.len() > CALLS_MAX {
@@ -56,7 +59,7 @@ pub(crate) fn search(
         if done & answered == answered {
             ends.insert(standing.clone());
         }
-        for next in successors(&standing, calls, done, death, level) {
+        for next in successors(&standing, calls, done, death, level, fences) {
             if seen.len() >= pairs_max {
                 return Searched::TooMany;
             }
@@ -70,7 +73,7 @@ pub(crate) fn search(
         let stuck = next_calls(calls, done).filter(|&number| calls[number].told.is_some());
         return Searched::Unexplained { standing: Box::new(standing), stuck: stuck.collect() };
     }
-    Searched::Explained(ends.into_iter().collect())
+    Searched::Explained { standing: ends.into_iter().collect(), pairs: seen.len() }
 }
 
 /// Calls that may come next: not done, and sent before any other that is not done was answered.
@@ -87,10 +90,11 @@ fn successors(
     done: u128,
     death: Moment,
     level: Level,
+    fences: &Fences,
 ) -> Vec<(u128, Standing)> {
     let mut found = Vec::new();
     for number in next_calls(calls, done) {
-        let after = standing.after(&calls[number], death, level);
+        let after = standing.after(&calls[number], death, level, fences);
         let with = done | 1 << number;
         // An answer that changes nothing is put in order as soon as it can be: whatever follows is
         // the same without it, and what it proves to be synced is the least here. (Not so a renew

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::call::Call;
 use crate::moment::Moment;
 use crate::oracle::entry::{Held, Phase, Way, Window};
+use crate::oracle::fences::Fences;
 
 /// How far apart the daemon's millisecond and the rig's microsecond clocks may judge one age.
 const CLOCK_SLACK: Duration = Duration::from_millis(2);
@@ -81,9 +82,15 @@ pub(crate) struct Unsettled {
 
 impl Standing {
     /// Every standing that `call` may lead to. `death`: when the daemon it was sent to was dead.
-    pub(crate) fn after(&self, call: &Call, death: Moment, level: Level) -> Vec<Self> {
+    pub(crate) fn after(
+        &self,
+        call: &Call,
+        death: Moment,
+        level: Level,
+        fences: &Fences,
+    ) -> Vec<Self> {
         let window = Window { from: call.began, until: call.ended.min(death) };
-        let ways = self.held.ways(&call.asked, call.told.as_ref(), window, self.floor);
+        let ways = self.held.ways(&call.asked, call.told.as_ref(), window, self.floor, fences);
         ways.into_iter().map(|way| self.go(way, call, level)).collect()
     }
 

@@ -200,3 +200,47 @@ fn a_fact_that_survived_one_crash_unseen_may_be_lost_in_the_next() {
     let replay = Told::Replay { result: 50, number: 1 };
     assert_eq!(judged(Level::Always, &lives(replay)), Some(Promise::Acknowledged));
 }
+
+#[test]
+fn an_acquisition_that_nobody_heard_of_may_come_back_in_place_of_its_successor_s4() {
+    let shown = |fence, number| Told::Reserved { fence, number, doubt: 0 };
+    let resolve = |fence| Asked::Resolve { fence, doubt: 1, result: None, print: None };
+    let lives = |back| {
+        [
+            vec![
+                call(0, 1, begin(3), acquired(8)),
+                call(400, 401, Asked::Forget { fence: 8 }, Told::Forgotten),
+            ],
+            vec![unheard(1_500, begin(1))],
+            // It is taken over, and the takeover is seen before it is synced.
+            vec![
+                call(2_001, 2_002, begin(9), Told::InProgress),
+                unheard(2_400, begin(2)),
+                call(2_401, 2_402, Asked::Get, shown(12, 2)),
+            ],
+            vec![
+                call(3_001, 3_002, resolve(12), Told::Fenced),
+                call(3_003, 3_004, Asked::Forget { fence: 12 }, Told::Fenced),
+                call(3_005, 3_006, complete(12, 1, 50), Told::Fenced),
+                call(3_007, 3_008, Asked::Get, shown(back, 1)),
+            ],
+        ]
+    };
+    assert_eq!(judged(INTERVAL, &lives(9)), None);
+    let older = Some(Promise::Linearizable);
+    assert_eq!(judged(INTERVAL, &lives(7)), older, "older than one of a life before it");
+
+    // The successor was heard: its fence is nobody else's.
+    let heard = |back| {
+        [
+            vec![unheard(500, begin(1))],
+            vec![
+                call(1_001, 1_002, begin(9), Told::InProgress),
+                call(1_400, 1_401, begin(2), taken_over(12)),
+                call(1_402, 1_403, Asked::Forget { fence: 12 }, Told::InProgress),
+            ],
+            vec![call(2_001, 2_002, Asked::Get, shown(back, 1))],
+        ]
+    };
+    assert_eq!(judged(INTERVAL, &heard(12)), older, "another's fence");
+}

@@ -19,6 +19,7 @@ fn it_takes_every_answer_of_the_naive_model() {
         let mut model = Model::new(limits, Timestamp::from_millis(1_000));
         let mut generator = Generator::new(seed, 4, 1, limits);
         let mut standing = vec![Standing::default()];
+        let fences = Fences::default();
         let mut history = Vec::new();
         for _ in 0..400 {
             let (identity, operation) = match generator.next(&model) {
@@ -36,8 +37,8 @@ fn it_takes_every_answer_of_the_naive_model() {
             let now = Moment::from_millis(model.now().as_millis());
             let call = Call { key: 1, began: now, ended: now, asked, told: Some(told) };
             history.push(format!("{call:?}"));
-            match search(&standing, &[call], Moment::NEVER, Level::Always, PAIRS_MAX) {
-                Searched::Explained(next) => standing = next,
+            match search(&standing, &[call], Moment::NEVER, Level::Always, &fences, PAIRS_MAX) {
+                Searched::Explained { standing: next, .. } => standing = next,
                 other => panic!("seed {seed}: {other:?}\n{}", history.join("\n")),
             }
         }
