@@ -118,13 +118,13 @@ pub(crate) struct ProgressFile {
 
 impl ProgressFile {
     /// A new file in place of one that may be there, durable with one slot.
-    pub(crate) fn create(disk: &dyn Disk, first: Progress) -> Result<Self, JournalError> {
+    pub(crate) fn create(disk: &dyn Disk, mut first: Progress) -> Result<Self, JournalError> {
         directory::remove_if_there(disk, PROGRESS_NEW)?;
         let file = disk
             .create(PROGRESS_NEW, FILE_LEN)
             .map_err(JournalError::disk("create", PROGRESS_NEW))?;
         let mut progress = Self { file, sequence: first.sequence, slot: 0, is_synced: false };
-        progress.write(first)?;
+        progress.write(&mut first)?;
         progress.file.sync_all().map_err(JournalError::disk("sync", PROGRESS_NEW))?;
         disk.rename(PROGRESS_NEW, PROGRESS).map_err(JournalError::disk("replace", PROGRESS))?;
         directory::sync(disk)?;
@@ -137,16 +137,18 @@ impl ProgressFile {
         self.sequence
     }
 
-    /// Writes the next slot.
-    pub(crate) fn write(&mut self, progress: Progress) -> Result<(), JournalError> {
+    /// Writes the next slot, and gives it its number.
+    pub(crate) fn write(&mut self, progress: &mut Progress) -> Result<(), JournalError> {
         let sequence = self.sequence + 1;
         // Over what a power cut may take anyway; the other slot is all that is sure to be there.
         if self.is_synced {
             self.slot = 1 - self.slot;
         }
         let at = SLOTS_AT[self.slot];
-        let slot = Progress { sequence, ..progress }.encode();
-        self.file.write_at(&slot, at).map_err(JournalError::disk_at("write", PROGRESS, at))?;
+        progress.sequence = sequence;
+        self.file
+            .write_at(&progress.encode(), at)
+            .map_err(JournalError::disk_at("write", PROGRESS, at))?;
         self.sequence = sequence;
         self.is_synced = false;
         Ok(())
@@ -186,14 +188,14 @@ mod tests {
         assert_eq!(Progress::read(&disk).expect("none"), None);
         let mut file = ProgressFile::create(&disk, progress(&[(1, 64)])).expect("created");
         for synced in [128, 192, 256] {
-            file.write(progress(&[(1, synced), (2, 64)])).expect("written");
+            file.write(&mut progress(&[(1, synced), (2, 64)])).expect("written");
             let read = Progress::read(&disk).expect("read").expect("a slot");
             assert_eq!((read.synced(1), read.synced(2), read.synced(3)), (synced, 64, 0));
         }
         assert!(!file.is_synced());
         file.sync().expect("synced");
         for synced in [320, 384] {
-            file.write(progress(&[(1, synced)])).expect("written");
+            file.write(&mut progress(&[(1, synced)])).expect("written");
         }
         let torn = disk.open(PROGRESS).expect("there");
         torn.write_at(&[0xff; 8], SLOTS_AT[file.slot] + 30).expect("torn");

@@ -101,7 +101,7 @@ impl<D: Disk> Written<D> {
     /// Writes manifest and progress, as they are now.
     pub(crate) fn commit(&self) {
         let mut file = ProgressFile::create(&*self.disk, self.progress.clone()).expect("progress");
-        file.write(self.progress.clone()).expect("both slots");
+        file.write(&mut self.progress.clone()).expect("both slots");
         self.manifest.replace(&*self.disk).expect("manifest");
     }
 }

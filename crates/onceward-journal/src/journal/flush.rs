@@ -136,18 +136,24 @@ impl Flusher {
         bytes: impl Fn(&OpenFile) -> u64,
         now: Timestamp,
     ) -> Result<(), JournalError> {
-        let progress = Progress {
+        let mut progress = Progress {
             sequence: self.progress_sequence,
             at: now,
             wall_ms: self.files.wall_ms(),
             synced: self.files.open_files().map(|file| (file.number, bytes(file))).collect(),
         };
-        // Taken out, so that after an error nothing more is asked of the file.
-        let written = match self.progress.take() {
-            Some(mut file) => file.write(progress).map(|()| file),
-            None => ProgressFile::create(self.files.disk(), progress),
+        // Taken out, so that after an error nothing more is asked of the file. The slot that failed may
+        // be all that said so of earlier syncs: a new file says it at once.
+        let file = match self.progress.take() {
+            Some(mut file) => match file.write(&mut progress) {
+                Ok(()) => file,
+                Err(error) => {
+                    tracing::warn!("the progress file is made anew: {error}");
+                    ProgressFile::create(self.files.disk(), progress)?
+                }
+            },
+            None => ProgressFile::create(self.files.disk(), progress)?,
         };
-        let file = written?;
         self.progress_sequence = file.sequence();
         self.progress = Some(file);
         self.recorded_at = now;

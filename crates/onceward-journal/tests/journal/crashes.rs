@@ -135,14 +135,26 @@ fn nothing_is_told_without_a_witness_that_it_is_synced_s14() {
     let calls = disk.calls();
     let position = acquired(b"b", 2, 2, DAY, |fact| record(&journal, fact)).expect("kept");
     journal.want(position);
-    // The batch is written and synced; its witness is not written.
-    disk.set_fault(Some(Fault::Once(calls + 2)));
+    // The batch is written and synced; its witness is not written, and finds no new file.
+    disk.set_fault(Some(Fault::From(calls + 2)));
     run(&journal, 2);
     let failed = disk.calls_from(calls + 2);
     assert!(failed[0].0 == Op::Write && failed[0].1.starts_with("progress"), "{failed:?}");
     assert!(journal.synced() < position && journal.halted().is_some());
+    disk.set_fault(None);
     run(&journal, 1_002);
     assert!(journal.synced() >= position && journal.halted().is_none(), "and it heals");
+
+    // The slot that fails may take the witness of earlier syncs along: a new file has them at once.
+    let calls = disk.calls();
+    let position = acquired(b"c", 3, 1_003, DAY, |fact| record(&journal, fact)).expect("kept");
+    journal.want(position);
+    disk.set_fault(Some(Fault::Once(calls + 2)));
+    run(&journal, 1_003);
+    assert!(journal.synced() >= position && journal.halted().is_none());
+    assert!(
+        disk.calls_from(calls).iter().any(|(op, name)| *op == Op::Rename && name == "progress.new")
+    );
     let name = disk.list().expect("names").into_iter().find(|name| name.starts_with("facts-"));
     let name = name.expect("a file");
     let length = disk.bytes(&name).iter().rposition(|byte| *byte != 0).expect("facts");
