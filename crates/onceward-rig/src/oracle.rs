@@ -34,7 +34,7 @@ use fences::Fences;
 pub use search::CALLS_MAX;
 use search::{PAIRS_MAX, Searched, search};
 pub use standing::{Ending, Level};
-use standing::{Restart, Standing};
+use standing::{Life, Restart, Standing};
 pub use violation::{Promise, Violation};
 
 /// Calls of one key that a report shows.
@@ -86,6 +86,7 @@ impl Judged {
 pub struct Oracle {
     level: Level,
     pairs_max: usize,
+    may_boot: bool,
     keys: HashMap<u32, Key>,
     restarts: Vec<Restart>,
     last_acknowledged: Moment,
@@ -112,6 +113,7 @@ impl Oracle {
         Self {
             level,
             pairs_max: PAIRS_MAX,
+            may_boot: false,
             keys: HashMap::new(),
             restarts: Vec::new(),
             last_acknowledged: Moment::START,
@@ -125,6 +127,14 @@ impl Oracle {
     #[must_use]
     pub const fn searching(mut self, pairs_max: usize) -> Self {
         self.pairs_max = pairs_max;
+        self
+    }
+
+    /// The same over a machine that is booted between some lives, as [`Oracle::life_begins_after_boot`]
+    /// then tells: it has to remember what has expired, which multiplies what it has to tell apart.
+    #[must_use]
+    pub const fn over_boots(mut self) -> Self {
+        self.may_boot = true;
         self
     }
 
@@ -220,8 +230,10 @@ impl Oracle {
     }
 
     /// The same, and the machine was off in between: the store's clock resumed at the last time that
-    /// it had recorded (S15), so what had expired since may be there again.
+    /// it had recorded (S15), so what had expired since may be there again. Only of an oracle made with
+    /// [`Oracle::over_boots`].
     pub fn life_begins_after_boot(&mut self, ending: Ending, began_anew: Moment) {
+        debug_assert!(self.may_boot, "what expired was not remembered");
         self.begins(ending, began_anew, true);
     }
 
@@ -245,7 +257,7 @@ impl Oracle {
     }
 
     fn judge(&mut self, number: u32, calls: &[Call], death: Moment) -> Option<Violation> {
-        let (level, floor) = (self.level, self.largest_fence);
+        let (level, may_boot, floor) = (self.level, self.may_boot, self.largest_fence);
         let key = self.keys.entry(number).or_insert_with(|| Key::new(self.restarts.len()));
         key.go_through(&self.restarts, level);
         let named = |promise, what: String, key: &Key| Violation {
@@ -265,7 +277,8 @@ impl Oracle {
         if key.standing.is_empty() {
             return None;
         }
-        match search(&key.standing, calls, death, level, &key.fences, self.pairs_max) {
+        let life = Life { level, death, fences: &key.fences, may_boot };
+        match search(&key.standing, calls, &life, self.pairs_max) {
             Searched::Explained { standing, pairs } => {
                 self.judged.pairs_most = self.judged.pairs_most.max(pairs as u64);
                 key.standing = standing;

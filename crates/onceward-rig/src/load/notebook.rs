@@ -17,7 +17,11 @@ const CALLS_PER_LIFE: u32 = CALLS_MAX as u32 * 2 / 3;
 
 /// Calls on a key in one life that have no answer, or none yet. Should the daemon end now, each
 /// multiplies what may have happened.
-const UNKNOWN_MAX: usize = 5;
+const UNKNOWN_MAX: usize = 3;
+
+/// Calls without an answer on a key, over all lives, after which another takes its place: what may have
+/// happened multiplies over lives, too.
+const UNANSWERED_PER_KEY: u32 = 6;
 
 /// What is known, by key.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ pub(crate) struct Page {
     /// Some answer said that the work is done.
     pub(crate) done: bool,
     calls: u32,
+    unanswered: u32,
     calls_of_life: u32,
     /// Calls of this life that are under way.
     under_way: usize,
@@ -88,7 +93,7 @@ impl Notebook {
         let oldest = self.next - WINDOW;
         let key = oldest + slot;
         let page = self.pages.entry(key).or_default();
-        if page.calls >= CALLS_PER_KEY {
+        if page.is_full() {
             // The window moves on from its oldest end; a full key inside it rests.
             if key == oldest || self.pages.get(&oldest).is_some_and(|page| page.is_full()) {
                 self.next += 1;
@@ -126,6 +131,7 @@ impl Notebook {
     pub(crate) fn write(&mut self, call: &Call) {
         let page = self.pages.entry(call.key).or_default();
         let Some(told) = call.told else {
+            page.unanswered += 1;
             return page.unknown.push(call.asked.clone());
         };
         if let Asked::Begin { attempt, .. } = call.asked {
@@ -158,6 +164,11 @@ impl Notebook {
 
 impl Page {
     const fn is_full(&self) -> bool {
-        self.calls >= CALLS_PER_KEY
+        self.calls >= CALLS_PER_KEY || self.is_unclear()
+    }
+
+    /// Whether so many calls got no answer that it should only be looked at.
+    pub(crate) const fn is_unclear(&self) -> bool {
+        self.unanswered >= UNANSWERED_PER_KEY
     }
 }

@@ -72,6 +72,10 @@ impl Worker {
     pub(crate) async fn look_back(mut self, keys: Vec<u32>) {
         for key in keys {
             let page = self.shared.notebook().look_back(key);
+            if page.is_unclear() {
+                self.ask(key, Question::of(Asked::Get)).await;
+                continue;
+            }
             for asked in &page.unknown {
                 if self.random.chance(70) {
                     self.ask(key, again(key, asked.clone())).await;

@@ -6,8 +6,7 @@ use std::collections::HashSet;
 
 use crate::call::Call;
 use crate::moment::Moment;
-use crate::oracle::fences::Fences;
-use crate::oracle::standing::{Level, Standing};
+use crate::oracle::standing::{Life, Standing};
 
 /// Most calls on one key in one life: one bit each.
 pub const CALLS_MAX: usize = 128;
@@ -33,9 +32,7 @@ pub(crate) enum Searched {
 pub(crate) fn search(
     standing: &[Standing],
     calls: &[Call],
-    death: Moment,
-    level: Level,
-    fences: &Fences,
+    life: &Life<'_>,
     pairs_max: usize,
 ) -> Searched {
     if calls.len() > CALLS_MAX {
@@ -59,7 +56,7 @@ pub(crate) fn search(
         if done & answered == answered {
             ends.insert(standing.clone());
         }
-        for next in successors(&standing, calls, done, death, level, fences) {
+        for next in successors(&standing, calls, done, life) {
             if seen.len() >= pairs_max {
                 return Searched::TooMany;
             }
@@ -88,13 +85,11 @@ fn successors(
     standing: &Standing,
     calls: &[Call],
     done: u128,
-    death: Moment,
-    level: Level,
-    fences: &Fences,
+    life: &Life<'_>,
 ) -> Vec<(u128, Standing)> {
     let mut found = Vec::new();
     for number in next_calls(calls, done) {
-        let after = standing.after(&calls[number], death, level, fences);
+        let after = standing.after(&calls[number], life);
         let with = done | 1 << number;
         // An answer that changes nothing is put in order as soon as it can be: whatever follows is
         // the same without it, and what it proves to be synced is the least here. (Not so a renew

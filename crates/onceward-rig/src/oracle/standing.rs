@@ -62,6 +62,17 @@ pub(crate) struct Restart {
     pub(crate) after_boot: bool,
 }
 
+/// What is known of the life of the daemon that calls were sent to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life<'a> {
+    pub(crate) level: Level,
+    /// When its process was dead.
+    pub(crate) death: Moment,
+    pub(crate) fences: &'a Fences,
+    /// Whether the machine is ever booted; if not, what has expired does not come back.
+    pub(crate) may_boot: bool,
+}
+
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Standing {
     pub(crate) held: Held,
@@ -81,27 +92,24 @@ pub(crate) struct Unsettled {
 }
 
 impl Standing {
-    /// Every standing that `call` may lead to. `death`: when the daemon it was sent to was dead.
-    pub(crate) fn after(
-        &self,
-        call: &Call,
-        death: Moment,
-        level: Level,
-        fences: &Fences,
-    ) -> Vec<Self> {
-        let window = Window { from: call.began, until: call.ended.min(death) };
-        let ways = self.held.ways(&call.asked, call.told.as_ref(), window, self.floor, fences);
-        ways.into_iter().map(|way| self.go(way, call, level)).collect()
+    /// Every standing that `call`, which was sent to that life of the daemon, may lead to.
+    pub(crate) fn after(&self, call: &Call, life: &Life<'_>) -> Vec<Self> {
+        let window = Window { from: call.began, until: call.ended.min(life.death) };
+        let ways = self.held.ways(&call.asked, call.told.as_ref(), window, self.floor, life.fences);
+        ways.into_iter().map(|way| self.go(way, call, life)).collect()
     }
 
-    fn go(&self, way: Way, call: &Call, level: Level) -> Self {
+    fn go(&self, mut way: Way, call: &Call, life: &Life<'_>) -> Self {
+        if !life.may_boot {
+            way.held.expired = None;
+        }
         let mut unsettled = self.unsettled.clone();
         if way.fact {
             let without = self.held.clone();
             unsettled.push(Unsettled { without, acknowledged: call.ended });
         }
         if call.told.is_some_and(|told| told.rests_on_facts()) {
-            match level {
+            match life.level {
                 Level::Always => unsettled.clear(),
                 Level::Interval(_) if way.takeover => unsettled.clear(),
                 Level::Interval(interval) => {

@@ -230,17 +230,11 @@ fn an_acquisition_that_nobody_heard_of_may_come_back_in_place_of_its_successor_s
     let older = Some(Promise::Linearizable);
     assert_eq!(judged(INTERVAL, &lives(7)), older, "older than one of a life before it");
 
-    // The successor was heard: its fence is nobody else's.
-    let heard = |back| {
-        [
-            vec![unheard(500, begin(1))],
-            vec![
-                call(1_001, 1_002, begin(9), Told::InProgress),
-                call(1_400, 1_401, begin(2), taken_over(12)),
-                call(1_402, 1_403, Asked::Forget { fence: 12 }, Told::InProgress),
-            ],
-            vec![call(2_001, 2_002, Asked::Get, shown(back, 1))],
-        ]
-    };
-    assert_eq!(judged(INTERVAL, &heard(12)), older, "another's fence");
+    let anothers = vec![
+        call(0, 1, begin(2), acquired(12)),
+        call(400, 401, Asked::Forget { fence: 12 }, Told::Forgotten),
+        unheard(402, begin(1)),
+        call(410, 411, Asked::Get, shown(12, 1)),
+    ];
+    assert_eq!(judged(INTERVAL, &[anothers]), older, "another's");
 }

@@ -181,7 +181,9 @@ impl World {
             disk,
             queue: BTreeMap::new(),
             sequence: 0,
-            oracles: levels.map(|level| Oracle::new(level).searching(PAIRS_MAX)).into(),
+            oracles: levels
+                .map(|level| Oracle::new(level).searching(PAIRS_MAX).over_boots())
+                .into(),
             pages,
             calls: Default::default(),
             open: BTreeMap::new(),

@@ -19,7 +19,9 @@ fn it_takes_every_answer_of_the_naive_model() {
         let mut model = Model::new(limits, Timestamp::from_millis(1_000));
         let mut generator = Generator::new(seed, 4, 1, limits);
         let mut standing = vec![Standing::default()];
+        let (level, death) = (Level::Always, Moment::NEVER);
         let fences = Fences::default();
+        let life = Life { level, death, fences: &fences, may_boot: false };
         let mut history = Vec::new();
         for _ in 0..400 {
             let (identity, operation) = match generator.next(&model) {
@@ -37,7 +39,7 @@ fn it_takes_every_answer_of_the_naive_model() {
             let now = Moment::from_millis(model.now().as_millis());
             let call = Call { key: 1, began: now, ended: now, asked, told: Some(told) };
             history.push(format!("{call:?}"));
-            match search(&standing, &[call], Moment::NEVER, Level::Always, &fences, PAIRS_MAX) {
+            match search(&standing, &[call], &life, PAIRS_MAX) {
                 Searched::Explained { standing: next, .. } => standing = next,
                 other => panic!("seed {seed}: {other:?}\n{}", history.join("\n")),
             }
