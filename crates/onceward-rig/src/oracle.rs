@@ -22,6 +22,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 mod violation;
+mod ways;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;

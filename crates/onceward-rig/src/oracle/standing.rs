@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::call::Call;
 use crate::moment::Moment;
-use crate::oracle::entry::{Held, Phase, Way, Window};
+use crate::oracle::entry::{Held, Phase};
 use crate::oracle::fences::Fences;
+use crate::oracle::ways::{Way, Window};
 
 /// How far apart the daemon's millisecond and the rig's microsecond clocks may judge one age.
 const CLOCK_SLACK: Duration = Duration::from_millis(2);
