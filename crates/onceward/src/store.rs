@@ -277,6 +277,13 @@ impl Inner {
 
     /// As [`Inner::begin`], of the whole answer; also gives the body of a replay that has at least
     /// `apart_from` bytes.
+    #[cfg_attr(
+        feature = "plain-storage",
+        expect(
+            clippy::drop_non_drop,
+            reason = "a look at the lock-free storage holds its readers' pin"
+        )
+    )]
     #[inline(always)]
     fn begin_apart<T>(
         &self,
