@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -38,6 +38,9 @@ pub struct Launch {
     pub binary: PathBuf,
     /// Where its files are; `None` for a daemon without any.
     pub data_dir: Option<PathBuf>,
+    /// The loopback address on which it listens, at any port. Daemons side by side have one each: a
+    /// port that one leaves is soon another's, and callers of the dead would ask that.
+    pub host: Ipv4Addr,
     /// What it is told to promise.
     pub level: Level,
     /// Words before the program: a tracer that becomes it.
@@ -52,7 +55,7 @@ impl Launch {
     fn command(&self) -> Command {
         let mut words = self.wrapper.iter().cloned().chain([self.binary.clone().into_os_string()]);
         let mut command = Command::new(words.next().expect("the program at least"));
-        command.args(words).args(["serve", "--listen", "127.0.0.1:0", "--json"]);
+        command.args(words).args(["serve", "--listen", &format!("{}:0", self.host), "--json"]);
         // Small, so that a start is quick.
         command.args(["--memory", "256MiB", "--max-entries", "200000", "--grace", "5s"]);
         if let Some(data_dir) = &self.data_dir {

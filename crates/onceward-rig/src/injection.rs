@@ -4,11 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use onceward_testkit::SplitMix64;
 
 /// A command that faults need. 6.1 or later, for its way of naming ranges of calls.
 pub const TOOLS: &[&str] = &["strace"];
+
+/// Syncs that one begin waits for at most: two rounds, each with a file of every retention in use, the
+/// directory twice, manifest and progress.
+const SYNCS_WAITED_FOR: u32 = 20;
 
 /// Calls that a journal makes; all of one kind fail alike.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -117,6 +122,18 @@ impl Injection {
     #[must_use]
     pub const fn heals(&self) -> bool {
         self.calls.is_some() || matches!(self.fault, Fault::Slow(_))
+    }
+
+    /// What it may cost, all of it still ahead, until a daemon that tries once a second is as before: for
+    /// each call that fails after the first, the second until the next try and another for the try
+    /// (five failing syncs took 9.6 s in six lanes); and the slow syncs that a begin may wait for.
+    #[must_use]
+    pub fn costs(&self) -> Duration {
+        match (self.fault, self.calls) {
+            (Fault::Slow(millis), _) => Duration::from_millis(millis) * SYNCS_WAITED_FOR,
+            (_, Some(calls)) => Duration::from_secs(2 * (calls - 1)),
+            (_, None) => Duration::ZERO,
+        }
     }
 
     /// The words before the program's, so that `log` tells what was done to it. The program takes

@@ -1,6 +1,7 @@
 //! One data directory with its daemon, its callers and its oracle: life after life.
 
 use std::collections::HashSet;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +23,9 @@ const KEYS_LOOKED_AT_MAX: usize = 600;
 
 /// Keys that two parties want while the daemon stands still.
 const DUEL_KEYS: u32 = 48;
+
+/// One try of a begin is waited for so long at least.
+const PROBE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often a wait looks whether the daemon has ended or the rig is to stop.
 const GLANCE: Duration = Duration::from_millis(2);
@@ -68,6 +72,7 @@ impl Lane {
         let launch = Launch {
             binary,
             data_dir,
+            host: Ipv4Addr::LOCALHOST,
             level,
             wrapper: Vec::new(),
             planted: None,
@@ -215,7 +220,9 @@ impl Lane {
         loop {
             let seed = self.random.next_u64();
             let probe = self.oracle.fresh_key();
-            let calls = probe_begin(address, seed, &self.notebook, probe);
+            // A daemon that is halted refuses at once; one whose syncs are slow answers late.
+            let patience = within.saturating_sub(since.elapsed()).max(PROBE_WITHIN);
+            let calls = probe_begin(address, patience, seed, &self.notebook, probe);
             let taken = calls.iter().any(|call| matches!(call.told, Some(Told::Acquired { .. })));
             self.calls.extend(calls);
             if taken || since.elapsed() > within || interrupted() {

@@ -45,9 +45,6 @@ const CONNECTIONS: usize = 4;
 /// Longer than any daemon is paused or slowed down here.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
-/// For one try. A daemon that is halted refuses at once; one whose syncs are slow answers late.
-const PROBE_WITHIN: Duration = Duration::from_secs(10);
-
 /// Callers at work on a thread of their own.
 #[derive(Debug)]
 pub struct Load {
@@ -173,10 +170,11 @@ pub fn look_back(
     shared.take()
 }
 
-/// One begin on `key`.
+/// One begin on `key`, answered within that time or not.
 #[must_use]
 pub fn probe_begin(
     address: SocketAddr,
+    within: Duration,
     seed: u64,
     notebook: &Arc<Mutex<Notebook>>,
     key: u32,
@@ -184,7 +182,7 @@ pub fn probe_begin(
     let shared = Shared::new(notebook);
     let theirs = Arc::clone(&shared);
     apart(async move {
-        Worker::new(seed, 0, &clients(address, PROBE_WITHIN), theirs).begin_once(key).await;
+        Worker::new(seed, 0, &clients(address, within), theirs).begin_once(key).await;
     });
     shared.take()
 }

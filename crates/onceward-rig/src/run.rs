@@ -10,6 +10,7 @@ mod still;
 mod twins;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ use crate::oracle::{Judged, Level, Violation};
 
 /// Size of an image: room for the files that a daemon lays out in advance. Sparse.
 const IMAGE_BYTES: u64 = 3 << 30;
+
+/// Where the first lane's daemons listen; all of 127.0.0.0/8 is loopback.
+const FIRST_HOST: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 1);
 
 /// What all runs share.
 #[derive(Clone, Debug)]
@@ -398,6 +402,7 @@ impl Setting {
         let seed = self.seed ^ u64::from(number) << 40 ^ (run as u64) << 48;
         let mut lane = Lane::new(self.daemon.clone(), data_dir, level, seed);
         lane.launch.planted.clone_from(&self.planted);
+        lane.launch.host = Ipv4Addr::from_bits(FIRST_HOST.to_bits() + number);
         Ok(lane)
     }
 

@@ -76,22 +76,29 @@ impl Worker {
                 self.ask(key, Question::of(Asked::Get)).await;
                 continue;
             }
-            for asked in &page.unknown {
-                if self.random.chance(70) {
-                    self.ask(key, again(key, asked.clone())).await;
-                }
-            }
-            self.ask(key, Question::of(Asked::Get)).await;
-            let again = self.random.within(0..10);
-            if again < 5 {
-                let question = self.begin(key, &page);
-                self.ask(key, question).await;
-            }
-            if again < 3 {
-                let question = self.question(key, &page);
-                self.ask(key, question).await;
+            self.look_at(key, &page).await;
+        }
+    }
+
+    /// Until the first call without an answer: a daemon that is halted is not asked more, for each
+    /// such call multiplies what may have happened.
+    async fn look_at(&mut self, key: u32, page: &Page) -> Option<()> {
+        for asked in &page.unknown {
+            if self.random.chance(70) {
+                self.ask(key, again(key, asked.clone())).await.then_some(())?;
             }
         }
+        self.ask(key, Question::of(Asked::Get)).await.then_some(())?;
+        let again = self.random.within(0..10);
+        if again < 5 {
+            let question = self.begin(key, page);
+            self.ask(key, question).await.then_some(())?;
+        }
+        if again < 3 {
+            let question = self.question(key, page);
+            self.ask(key, question).await.then_some(())?;
+        }
+        Some(())
     }
 
     pub(crate) async fn begin_once(mut self, key: u32) {

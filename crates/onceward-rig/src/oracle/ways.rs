@@ -79,15 +79,6 @@ impl Ways<'_> {
         }
     }
 
-    /// `fence`, which somebody names, may be another's than that of an acquisition which no answer has
-    /// shown.
-    fn may_name_another(&mut self, held: &Held, fence: u64) {
-        let Some(entry) = &held.entry else { return };
-        if entry.fence.is_none() && self.fences.may_be(fence, entry.attempt) {
-            self.stays(held, Told::Fenced);
-        }
-    }
-
     fn push(&mut self, held: Held, fact: bool) {
         self.found.push(Way { held, fact, drawn: None, takeover: false });
     }
@@ -154,22 +145,17 @@ impl Ways<'_> {
                 self.resolve(held, fence, result, print);
             }
             Asked::Forget { fence } => {
-                let (window, fences) = (self.window, self.fences);
-                let mut held = held.clone();
-                self.may_name_another(&held, fence);
-                let Some(entry) = &mut held.entry else { return self.stays(&held, Told::Gone) };
-                if !entry.has_fence(fence, fences) {
-                    return self.stays(&held, Told::Fenced);
-                }
-                let runs = matches!(entry.phase, Phase::Reserved(_));
-                let lapsed = entry.may_have_lapsed(window);
-                if runs {
-                    self.stays(&held, Told::InProgress);
-                }
-                if !runs || lapsed {
-                    held.end(window.from);
-                    self.changes(held, Told::Forgotten, true);
-                }
+                let window = self.window;
+                self.with_fence(held, fence, |ways, mut held, entry| {
+                    let runs = matches!(entry.phase, Phase::Reserved(_));
+                    if runs {
+                        ways.stays(&held, Told::InProgress);
+                    }
+                    if !runs || entry.may_have_lapsed(window) {
+                        held.end(window.from);
+                        ways.changes(held, Told::Forgotten, true);
+                    }
+                });
             }
         }
     }
@@ -279,16 +265,24 @@ impl Ways<'_> {
         judge: impl FnOnce(&mut Self, Held, Entry),
     ) {
         let Some(entry) = &held.entry else { return self.stays(held, Told::Gone) };
-        let mut entry = entry.clone();
         let mine = entry.attempt == owner.attempt;
         let completed = matches!(entry.phase, Phase::Done(_));
         // A fence that no answer has shown cannot be in anybody's hands but the attempt's own.
-        if mine {
-            self.may_name_another(held, owner.fence);
+        if !(mine || completed && entry.fence.is_some()) {
+            return self.stays(held, Told::Fenced);
         }
-        let current = (mine || completed && entry.fence.is_some())
-            && entry.has_fence(owner.fence, self.fences);
-        if !current {
+        self.with_fence(held, owner.fence, judge);
+    }
+
+    /// The same for whoever names a fence alone.
+    fn with_fence(&mut self, held: &Held, fence: u64, judge: impl FnOnce(&mut Self, Held, Entry)) {
+        let Some(entry) = &held.entry else { return self.stays(held, Told::Gone) };
+        let mut entry = entry.clone();
+        // It may be another's than that of an acquisition which no answer has shown.
+        if entry.fence.is_none() && self.fences.may_be(fence, entry.attempt) {
+            self.stays(held, Told::Fenced);
+        }
+        if !entry.has_fence(fence, self.fences) {
             return self.stays(held, Told::Fenced);
         }
         let held = Held { entry: Some(entry.clone()), expired: None, ended: held.ended.clone() };
@@ -344,42 +338,35 @@ impl Ways<'_> {
     }
 
     fn resolve(&mut self, held: &Held, fence: u64, result: Option<u64>, print: Option<u64>) {
-        let (window, fences) = (self.window, self.fences);
-        let mut held = held.clone();
-        self.may_name_another(&held, fence);
-        let Some(entry) = &mut held.entry else { return self.stays(&held, Told::Gone) };
-        if !entry.has_fence(fence, fences) {
-            return self.stays(&held, Told::Fenced);
-        }
-        if result.is_some() && entry.differs_from(print) {
-            return self.stays(&held, Told::Mismatch);
-        }
-        if let Phase::Done(stored) = entry.phase {
-            let same = result == Some(stored);
-            return self.stays(&held, if same { Told::Resolved } else { Told::Conflict });
-        }
-        let runs = matches!(entry.phase, Phase::Reserved(_));
-        let lapsed = entry.may_have_lapsed(window);
-        let before = held.clone();
-        if runs {
-            self.stays(&before, Told::InProgress);
-        }
-        if runs && !lapsed {
-            return;
-        }
-        // The number of a doubt is not followed: the verdict may have named an earlier one.
-        self.stays(&before, Told::Fenced);
-        match result {
-            None => held.end(window.from),
-            Some(result) => {
-                let Some(entry) = &mut held.entry else { return };
-                if entry.stays_unbound(print) {
-                    return self.stays(&before, Told::NeedFingerprint);
-                }
-                entry.bind(print);
-                entry.store(result);
+        let window = self.window;
+        self.with_fence(held, fence, |ways, mut held, mut entry| {
+            if result.is_some() && entry.differs_from(print) {
+                return ways.stays(&held, Told::Mismatch);
             }
-        }
-        self.changes(held, Told::Resolved, true);
+            if let Phase::Done(stored) = entry.phase {
+                let same = result == Some(stored);
+                return ways.stays(&held, if same { Told::Resolved } else { Told::Conflict });
+            }
+            if matches!(entry.phase, Phase::Reserved(_)) {
+                ways.stays(&held, Told::InProgress);
+                if !entry.may_have_lapsed(window) {
+                    return;
+                }
+            }
+            // The number of a doubt is not followed: the verdict may have named an earlier one.
+            ways.stays(&held, Told::Fenced);
+            match result {
+                None => held.end(window.from),
+                Some(_) if entry.stays_unbound(print) => {
+                    return ways.stays(&held, Told::NeedFingerprint);
+                }
+                Some(result) => {
+                    entry.bind(print);
+                    entry.store(result);
+                    held.entry = Some(entry);
+                }
+            }
+            ways.changes(held, Told::Resolved, true);
+        });
     }
 }

@@ -10,10 +10,8 @@ use crate::lane::Lane;
 use crate::oracle::{Promise, Violation};
 use crate::run::{Broken, LaneReport, RunName, Setting, Turns, on_image};
 
-/// From the moment that is looked at until begins are taken again. No figure of how fast that is:
-/// faults may still be ahead, of which each costs a second, for a daemon that has halted tries once
-/// a second; and the host may be busy.
-const HEALED_WITHIN: Duration = Duration::from_secs(40);
+/// From the last fault until begins are taken again: the daemon tries once a second.
+const HEALED_WITHIN: Duration = Duration::from_secs(8);
 
 /// While it is halted, what rests on old facts is answered at once.
 const READ_WITHIN: Duration = Duration::from_secs(2);
@@ -62,10 +60,11 @@ fn one_fault(
         }
         if lives && !injection.kills() {
             if injection.heals() {
-                if !lane.takes_begins(HEALED_WITHIN) {
+                let within = HEALED_WITHIN + injection.costs();
+                if !lane.takes_begins(within) {
                     let log = lane.log();
                     let what = format!(
-                        "{injection:?}: begins are not taken again within {HEALED_WITHIN:?}:\n{log}"
+                        "{injection:?}: begins are not taken again within {within:?}:\n{log}"
                     );
                     return Err(Violation::new(Promise::Available, what).into());
                 }
